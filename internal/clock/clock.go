@@ -1,0 +1,14 @@
+// Package clock gives the monotonic time of the data plane: nanoseconds since the process started, never set back by a
+// change of the wall clock. Deadlines, breakers, limiters and latencies use it; only logs and certificates use wall time.
+package clock
+
+import "time"
+
+var base = time.Now()
+
+// Now returns nanoseconds since the process started, at least 1. Inside a testing/synctest bubble it follows the
+// bubble's clock.
+func Now() int64 { return int64(time.Since(base)) + 1 }
+
+// Wall converts a reading of Now to wall-clock time.
+func Wall(ns int64) time.Time { return base.Add(time.Duration(ns - 1)) }
