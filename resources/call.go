@@ -21,21 +21,24 @@ type Call struct {
 	Primary  bool    // the driver requires the primary (write, or state that only the primary has)
 	Place    *Places // where the key may live, when the resource is partitioned; nil: anywhere in the group
 
-	// Set by the runtime.
+	// Set by the runtime. A part of a call that the driver split starts with the Snapshot and Deadline of the whole and
+	// goes through Route and End without Begin; Depth stays 0, so that filters see the whole only.
 	Deadline int64     // by Begin; 0: none
 	Delay    int64     // by Begin: hold the request this long before sending it (fault injection)
 	Backup   int64     // by Route: send the request also elsewhere when unanswered this long after Start; 0: never
 	Endpoint *Endpoint // by Route
 	Depth    uint8     // by Begin: how many filters have run OnCall
 	Snapshot any       // by Begin: the compiled policy that this call started under
+	Rule     uint16    // of the runtime: the switch command that Begin found, and what kind of attempt this is; parts copy it
 	Routed   int64     // by Route: when the current attempt was placed
 
 	// Filled by the driver before End.
-	Now       int64   // when the attempt ended
-	Outcome   Outcome // how the attempt ended
-	Fault     *Fault  // why, when the outcome is a fault
-	RespBytes int64   // bytes of the answer
-	Slow      bool    // set by the metrics filter for those after it
+	Now       int64     // when the attempt ended
+	Redirect  *Endpoint // the upstream did not execute the request and named this endpoint: End answers Again for it, outside the budget
+	Outcome   Outcome   // how the attempt ended
+	Fault     *Fault    // why, when the outcome is a fault
+	RespBytes int64     // bytes of the answer
+	Slow      bool      // set by the metrics filter for those after it
 
 	// Filters keep per-call state here, at the slots they were given when they were compiled.
 	Scratch [4]uint64

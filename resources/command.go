@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -42,6 +43,13 @@ type Command struct {
 	Expires  *time.Time     `json:"expires,omitempty"` // nil: until it is undone
 }
 
+// Bounds of what a command may hold.
+const (
+	maxReply          = 64 << 10
+	maxBurst          = 1_000_000
+	maxDelay Duration = 60e9 // longer, and held calls pile up beyond what any client waits for
+)
+
 // Validate checks a command against the resource that it is for, and fills in defaults. Errors say what would be right.
 func (c *Command) Validate(s *Spec) error {
 	if c.Resource != s.Name {
@@ -50,11 +58,14 @@ func (c *Command) Validate(s *Spec) error {
 	if c.Percent == 0 {
 		c.Percent = 100
 	}
-	if c.Percent < 0 || c.Percent > 100 {
+	if !(c.Percent >= 0 && c.Percent <= 100) {
 		return fmt.Errorf("percent %v is out of range: use 0 to 100", float64(c.Percent))
 	}
 	if _, err := c.Match.Compile(NewOps(nil)); err != nil {
 		return err
+	}
+	if len(c.Reply) > maxReply || len(c.Error) > maxReply {
+		return fmt.Errorf("the answer is too long: use at most %d bytes", maxReply)
 	}
 	if c.Expires != nil && !c.Expires.After(c.Created) {
 		return fmt.Errorf("expires %s is not after created %s", c.Expires.Format(time.RFC3339), c.Created.Format(time.RFC3339))
@@ -72,12 +83,18 @@ func (c *Command) Validate(s *Spec) error {
 			return fmt.Errorf("a mock needs a reply")
 		}
 	case CommandLimit:
-		if c.Rate < 0 {
-			return fmt.Errorf("rate %v is negative: use 0/s to refuse all", c.Rate)
+		if !(c.Rate >= 0) || math.IsInf(float64(c.Rate), 0) {
+			return fmt.Errorf("rate %v is out of range: use a number per second, 0/s to refuse all", c.Rate)
+		}
+		if c.Burst < 0 || c.Burst > maxBurst {
+			return fmt.Errorf("burst %d is out of range: use 0 to %d, 0 for a tenth of a second's worth", c.Burst, maxBurst)
 		}
 	case CommandFault:
 		if c.Delay == 0 && c.Error == "" {
 			return fmt.Errorf("a fault needs a delay, an error or both")
+		}
+		if c.Delay < 0 || c.Delay > maxDelay {
+			return fmt.Errorf("delay %s is out of range: use up to %s", c.Delay, maxDelay)
 		}
 		return oneLine("error", c.Error)
 	case CommandDrain:

@@ -51,6 +51,8 @@ type Probe interface {
 // Topology is an optional capability of a [Resource]: endpoints that the servers themselves know of (Sentinel, cluster
 // slots, brokers) take the place of a group's configured ones, which then are only the seeds.
 type Topology interface {
+	// Discovers reports whether the resource's settings ask for that; otherwise the configured endpoints are used.
+	Discovers() bool
 	// Watch reports the members of a group each time they change, until ctx is done. It must report the full set.
 	Watch(ctx context.Context, group string, seeds []string, report func([]Member)) error
 }
@@ -73,6 +75,11 @@ type Runtime interface {
 	Begin(*Call) *Stop
 	// Route chooses an endpoint for the call, within c.Place if that is set. A fault means that there is none.
 	Route(*Call) (*Endpoint, *Fault)
+	// Group says which group a call goes to by commands, weights and its key, before it is routed; its GroupID.
+	Group(*Call) int
+	// Backup chooses another endpoint for a second copy of a call whose Backup time has come; nil when there is none or
+	// the budget is spent. The driver takes the first answer and then calls End once.
+	Backup(*Call) *Endpoint
 	// End closes an attempt. Again means that Route has been asked for another endpoint and the request may be sent
 	// there; Done that the call is over and OnDone has run.
 	End(*Call) Next

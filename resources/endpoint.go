@@ -87,9 +87,11 @@ type Health struct {
 	Detail  string // why it is not ready, or what else is worth showing
 }
 
-// Places says where a key of a partitioned resource lives: one partition, its primary first. A nil Primary means that
-// the partition has none now.
+// Places says where a key of a partitioned resource lives: one partition of one group. A nil Primary means that the
+// partition has none now. Next is the same for another group.
 type Places struct {
+	GroupID  int
 	Primary  *Endpoint
 	Replicas []*Endpoint
+	Next     *Places
 }

@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -10,7 +11,7 @@ import (
 // alternatives separated by commas.
 type Match struct {
 	Op     string `yaml:"op,omitempty" json:"op,omitempty" doc:"operation, such as GET or CONFIG|*" reload:"live"`
-	Class  string `yaml:"class,omitempty" json:"class,omitempty" doc:"class of the operation" bounds:"other, read, write, txn, stream, admin, session" reload:"live"`
+	Class  string `yaml:"class,omitempty" json:"class,omitempty" doc:"class of the operation" bounds:"any of other, read, write, txn, stream, admin, session" reload:"live"`
 	Caller string `yaml:"caller,omitempty" json:"caller,omitempty" doc:"calling application" reload:"live"`
 	Key    string `yaml:"key,omitempty" json:"key,omitempty" doc:"any key that the call touches" reload:"live"`
 	Digest string `yaml:"digest,omitempty" json:"digest,omitempty" doc:"digest of the statement, 16 hexadecimal digits" reload:"live"`
@@ -117,8 +118,8 @@ func (m Match) Compile(ops *Ops) (*Selector, error) {
 		}
 	}
 	for _, p := range alternatives(m.Digest) {
-		var d uint64
-		if n, err := fmt.Sscanf(p, "%x", &d); n != 1 || err != nil || len(p) != 16 {
+		d, err := strconv.ParseUint(p, 16, 64)
+		if err != nil || len(p) != 16 {
 			return nil, fmt.Errorf("digest %q is not 16 hexadecimal digits", p)
 		}
 		s.digests = append(s.digests, d)
@@ -129,6 +130,15 @@ func (m Match) Compile(ops *Ops) (*Selector, error) {
 	}
 	s.hasOther = len(s.caller)+len(s.user)+len(s.idc)+len(s.keys)+len(s.digests) > 0
 	return s, nil
+}
+
+// ValidateConfig checks what Compile would refuse.
+func (m *Match) ValidateConfig() error {
+	_, err := m.Compile(NewOps(nil))
+	if m.Digest != "" {
+		err = At("digest", err)
+	}
+	return err
 }
 
 func alternatives(v string) []string {

@@ -1,15 +1,33 @@
 package resources
 
-import "sort"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+)
 
 // Spec is a resource as an operator declares it: the same in the agent's file, over HTTP, in the centre and in its UI.
-// The struct tags are the reference: `doc`, `default`, `bounds` and `reload` (live: at once; drain: the resource is
-// re-opened and its sessions end at their boundaries; restart: with the process).
+//
+// The struct tags of Spec and of the drivers' settings are both the checks and the generated reference:
+//
+//	doc       what the field does
+//	default   its default, for the reference; the code that fills it in is Fill, SetDefaults or the driver
+//	bounds    what is allowed, checked by the parser: "1ms to 1h" (a range, in the field's own notation), "text, json"
+//	          (one of these), "any of read, write" (some of these, separated by commas, * for any run of characters).
+//	          After a semicolon may follow one more value and its meaning: "1ms to 1h; 0 means none".
+//	required  "true": leaving the field out is an error
+//	reload    live: at once; drain: the resource is re-opened and its sessions end at their boundaries; restart: with
+//	          the process
+//
+// Two methods take part. SetDefaults() runs on a value that the parser made (a list's element, a section that was not
+// there) before it is decoded, so that a 0 that is written stays 0. ValidateConfig() error runs on a decoded value;
+// with [At] its error points at the field.
 type Spec struct {
 	Name        string           `yaml:"-" json:"name"`
-	Kind        string           `yaml:"kind" json:"kind" doc:"what the resource speaks" reload:"drain"`
-	Listen      []string         `yaml:"listen" json:"listen" doc:"where applications connect: host:port, unix:/path, or a list of them" reload:"drain"`
-	Groups      map[string]Group `yaml:"groups" json:"groups" doc:"pools of endpoints by name, usually one for each data centre" reload:"live"`
+	Kind        string           `yaml:"kind" json:"kind" doc:"what the resource speaks" required:"true" reload:"drain"`
+	Listen      Addresses        `yaml:"listen" json:"listen" doc:"where applications connect: host:port, unix:/path, or a list of them" required:"true" reload:"drain"`
+	Groups      map[string]Group `yaml:"groups" json:"groups" doc:"pools of endpoints by name, usually one for each data centre" required:"true" reload:"live"`
 	Settings    map[string]any   `yaml:"settings,omitempty" json:"settings,omitempty" doc:"of the kind; see its own table" reload:"drain"`
 	Policy      Policy           `yaml:"policy,omitempty" json:"policy" doc:"how calls are governed" reload:"live"`
 	TLS         *ServerTLS       `yaml:"tls,omitempty" json:"tls,omitempty" doc:"TLS towards applications" reload:"drain"`
@@ -30,7 +48,7 @@ func (s *Spec) GroupNames() []string {
 type Group struct {
 	IDC       string         `yaml:"idc,omitempty" json:"idc,omitempty" doc:"data centre of the group; default: the group's name" reload:"live"`
 	Weight    *int           `yaml:"weight,omitempty" json:"weight,omitempty" doc:"share of the traffic, relative to the other groups" default:"100" bounds:"0 to 10000" reload:"live"`
-	Endpoints []EndpointSpec `yaml:"endpoints" json:"endpoints" doc:"addresses, each host:port or unix:/path, or {address, role, weight}" reload:"live"`
+	Endpoints []EndpointSpec `yaml:"endpoints" json:"endpoints" doc:"addresses, each host:port or unix:/path, or {address, role, weight}" required:"true" reload:"live"`
 }
 
 // Share returns the group's weight, 100 when none is written.
@@ -49,7 +67,7 @@ const (
 
 // EndpointSpec is one address of a group.
 type EndpointSpec struct {
-	Address string `yaml:"address" json:"address" doc:"host:port or unix:/path" reload:"live"`
+	Address string `yaml:"address" json:"address" doc:"host:port or unix:/path" required:"true" reload:"live"`
 	Role    string `yaml:"role,omitempty" json:"role,omitempty" doc:"primary, replica or any; kinds whose servers tell their role correct it" default:"any" bounds:"primary, replica, any" reload:"live"`
 	Weight  *int   `yaml:"weight,omitempty" json:"weight,omitempty" doc:"share of the group's traffic" default:"100" bounds:"0 to 10000" reload:"live"`
 }
@@ -64,8 +82,8 @@ func (e EndpointSpec) Share() int {
 
 // ServerTLS is TLS towards applications.
 type ServerTLS struct {
-	Cert     string `yaml:"cert" json:"cert" doc:"PEM file of the certificate chain" reload:"drain"`
-	Key      string `yaml:"key" json:"key" doc:"PEM file of its private key" reload:"drain"`
+	Cert     string `yaml:"cert" json:"cert" doc:"PEM file of the certificate chain" required:"true" reload:"drain"`
+	Key      string `yaml:"key" json:"key" doc:"PEM file of its private key" required:"true" reload:"drain"`
 	ClientCA string `yaml:"client-ca,omitempty" json:"client-ca,omitempty" doc:"PEM file of the authorities whose client certificates are required; empty: none is asked for" reload:"drain"`
 }
 
@@ -80,6 +98,8 @@ type ClientTLS struct {
 
 // Policy is how the calls of a resource are governed. A section that is nil is off.
 type Policy struct {
+	filled bool // Fill ran: what is 0 now was written as 0
+
 	Timeout        Duration       `yaml:"timeout,omitempty" json:"timeout" doc:"longest time from reading a request to its answer; the kind sets the default" default:"1s" bounds:"1ms to 1h; 0 means none" reload:"live"`
 	ConnectTimeout Duration       `yaml:"connect-timeout,omitempty" json:"connect-timeout" doc:"longest time to connect to an endpoint" default:"1s" bounds:"1ms to 1m" reload:"live"`
 	IdleTimeout    Duration       `yaml:"idle-timeout,omitempty" json:"idle-timeout" doc:"close a client that is silent this long" default:"1h" bounds:"1s to 24h" reload:"live"`
@@ -163,7 +183,7 @@ type DialPolicy struct {
 // Limit is one rate limit.
 type Limit struct {
 	Match Match  `yaml:"match,omitempty" json:"match" doc:"which calls; none: all" reload:"live"`
-	Rate  Rate   `yaml:"rate" json:"rate" doc:"calls that may pass; 0/s refuses all" reload:"live"`
+	Rate  Rate   `yaml:"rate" json:"rate" doc:"calls that may pass; 0/s refuses all" bounds:"0/s to 100000000/s" required:"true" reload:"live"`
 	Burst int    `yaml:"burst,omitempty" json:"burst" doc:"calls that may pass at once; default: a tenth of a second's worth, at least 1" bounds:"0 to 1000000" reload:"live"`
 	Mode  string `yaml:"mode,omitempty" json:"mode" doc:"observe counts and logs what enforce would have refused" default:"enforce" bounds:"enforce, observe" reload:"live"`
 }
@@ -189,6 +209,139 @@ type Trace struct {
 	OTLP   string  `yaml:"otlp,omitempty" json:"otlp" doc:"URL of an OTLP/HTTP collector, such as http://127.0.0.1:4318; empty: spans are not sent" reload:"live"`
 }
 
+// Wait splits After: a quantile of the operation's recent latency (0.95 for "p95"), or a fixed time. One of the two is 0.
+func (b *Backup) Wait() (quantile float64, fixed Duration, err error) {
+	switch b.After {
+	case "p50":
+		return 0.50, 0, nil
+	case "p75":
+		return 0.75, 0, nil
+	case "p90":
+		return 0.90, 0, nil
+	case "p95":
+		return 0.95, 0, nil
+	case "p99":
+		return 0.99, 0, nil
+	}
+	if err := fixed.UnmarshalText([]byte(b.After)); err != nil || fixed <= 0 {
+		return 0, 0, fmt.Errorf("%q is neither a quantile nor a time: write p50, p75, p90, p95, p99 or a duration such as 20ms", b.After)
+	}
+	return 0, fixed, nil
+}
+
+// ValidateConfig checks what a tag cannot say.
+func (b *Backup) ValidateConfig() error {
+	_, _, err := b.Wait()
+	return At("after", err)
+}
+
+// ValidateConfig checks that the longest ejection is not shorter than the first.
+func (e *Eject) ValidateConfig() error {
+	if e.Max < e.Base {
+		return At("max", fmt.Errorf("%s is shorter than base, %s: the longest ejection cannot be shorter than the first", e.Max, e.Base))
+	}
+	return nil
+}
+
+// PolicyDefaulter is an optional capability of a [Driver]: the defaults of its kind where they differ from the common
+// ones. It gets an empty policy before Fill runs. Without it Timeout is 1 s.
+type PolicyDefaulter interface {
+	PolicyDefaults(*Policy)
+}
+
+// SettingsDocer is an optional capability of a [Driver]: a pointer to its settings struct, filled with defaults, whose
+// tags become the kind's part of the reference.
+type SettingsDocer interface {
+	SettingsDoc() any
+}
+
+// Addresses is a list of addresses that may be written as a single one.
+type Addresses []string
+
+// UnmarshalYAML reads one address or a list of them.
+func (a *Addresses) UnmarshalYAML(decode func(any) error) error {
+	var form any
+	if err := decode(&form); err != nil {
+		return err
+	}
+	if _, isList := form.([]any); isList {
+		var list []string
+		err := decode(&list)
+		*a = list
+		return err
+	}
+	var one string
+	err := decode(&one)
+	*a = Addresses{one}
+	return err
+}
+
+// UnmarshalJSON reads one address or a list of them.
+func (a *Addresses) UnmarshalJSON(b []byte) error {
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '"' {
+		var one string
+		err := json.Unmarshal(b, &one)
+		*a = Addresses{one}
+		return err
+	}
+	var list []string
+	if err := json.Unmarshal(b, &list); err != nil {
+		return fmt.Errorf("addresses: want a text or a list of texts: %w", err)
+	}
+	*a = list
+	return nil
+}
+
+// endpointFields is EndpointSpec without its methods.
+type endpointFields EndpointSpec
+
+// UnmarshalYAML reads an address, or {address, role, weight}.
+func (e *EndpointSpec) UnmarshalYAML(decode func(any) error) error {
+	var form any
+	if err := decode(&form); err != nil {
+		return err
+	}
+	if _, isMap := form.(map[string]any); isMap {
+		return decode((*endpointFields)(e))
+	}
+	*e = EndpointSpec{}
+	return decode(&e.Address)
+}
+
+// UnmarshalJSON reads an address, or {address, role, weight}. Other keys are errors.
+func (e *EndpointSpec) UnmarshalJSON(b []byte) error {
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '"' {
+		*e = EndpointSpec{}
+		return json.Unmarshal(b, &e.Address)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode((*endpointFields)(e)); err != nil {
+		return fmt.Errorf("endpoint: want an address or {address, role, weight}: %w", err)
+	}
+	return nil
+}
+
+// FieldError is an error of one field, named by its path below the value that was checked, such as `users[0].name`.
+type FieldError struct {
+	Path string
+	Err  error
+}
+
+func (e *FieldError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns the error without its path.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// At says which field err is about, so that config can report it with line and column. Drivers use it in Settings,
+// filters in ValidateConfig; several errors are joined with errors.Join. A nil err gives nil.
+func At(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &FieldError{Path: path, Err: err}
+}
+
 // DefaultPolicy returns the policy of a resource that declares none. The kind sets its own Timeout.
 func DefaultPolicy() Policy {
 	var p Policy
@@ -197,7 +350,42 @@ func DefaultPolicy() Policy {
 }
 
 // Fill puts defaults where nothing is written. Timeout stays 0 when it is 0: only the driver knows its kind's default.
+//
+// A policy is filled once: a second Fill keeps every 0 of the fields that the first one filled, so that config can fill
+// first, decode what is written over it, and a 0 on purpose ("no extra tries") survives whoever fills again.
 func (p *Policy) Fill() {
+	if !p.filled {
+		p.filled = true
+		p.fillTop()
+		fill(p.Backup)
+		fill(p.Breaker)
+		fill(p.AccessLog)
+		fill(p.Trace)
+		for i := range p.Limits {
+			p.Limits[i].SetDefaults()
+		}
+	}
+	for i := range p.Limits {
+		if l := &p.Limits[i]; l.Burst == 0 && l.Rate > 0 {
+			l.Burst = max(1, int(l.Rate/10))
+		}
+	}
+	if a := p.AccessLog; a != nil && a.Errors == nil {
+		yes := true
+		a.Errors = &yes
+	}
+}
+
+func fill[T any, P interface {
+	*T
+	SetDefaults()
+}](section P) {
+	if section != nil {
+		section.SetDefaults()
+	}
+}
+
+func (p *Policy) fillTop() {
 	def(&p.ConnectTimeout, Duration(DefaultConnectTimeout))
 	def(&p.IdleTimeout, hours(1))
 	def(&p.MaxSessions, 20000)
@@ -219,38 +407,36 @@ func (p *Policy) Fill() {
 	def(&p.SlowerThan, millis(50))
 	def(&p.Dials.Rate, 200)
 	def(&p.Dials.Concurrent, 64)
-	if b := p.Backup; b != nil {
-		def(&b.After, "p95")
-		def(&b.Budget, 5)
-	}
-	if b := p.Breaker; b != nil {
-		def(&b.Errors, 50)
-		def(&b.SlowerThan, millis(100))
-		def(&b.Window, seconds(10))
-		def(&b.MinCalls, 20)
-		def(&b.Open, seconds(5))
-		def(&b.Mode, Enforce)
-	}
-	for i := range p.Limits {
-		l := &p.Limits[i]
-		def(&l.Mode, Enforce)
-		if l.Burst == 0 && l.Rate > 0 {
-			l.Burst = max(1, int(l.Rate/10))
-		}
-	}
-	if a := p.AccessLog; a != nil {
-		def(&a.SlowerThan, millis(50))
-		def(&a.Path, "stdout")
-		def(&a.Format, "text")
-		if a.Errors == nil {
-			yes := true
-			a.Errors = &yes
-		}
-	}
-	if t := p.Trace; t != nil {
-		def(&t.Sample, 0.1)
-	}
 }
+
+// SetDefaults fills what is 0.
+func (b *Backup) SetDefaults() {
+	def(&b.After, "p95")
+	def(&b.Budget, 5)
+}
+
+// SetDefaults fills what is 0.
+func (b *Breaker) SetDefaults() {
+	def(&b.Errors, 50)
+	def(&b.SlowerThan, millis(100))
+	def(&b.Window, seconds(10))
+	def(&b.MinCalls, 20)
+	def(&b.Open, seconds(5))
+	def(&b.Mode, Enforce)
+}
+
+// SetDefaults fills what is empty. Burst follows the rate, so Policy.Fill sets it once the rate is known.
+func (l *Limit) SetDefaults() { def(&l.Mode, Enforce) }
+
+// SetDefaults fills what is 0.
+func (a *AccessLog) SetDefaults() {
+	def(&a.SlowerThan, millis(50))
+	def(&a.Path, "stdout")
+	def(&a.Format, "text")
+}
+
+// SetDefaults fills what is 0.
+func (t *Trace) SetDefaults() { def(&t.Sample, 0.1) }
 
 func def[T comparable](at *T, value T) {
 	var zero T

@@ -1,0 +1,251 @@
+package redis
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/sluice-mesh/sluice/protocols/resp"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// maxMoves is how many redirects of a cluster one request follows.
+const maxMoves = 5
+
+// timeout returns how long a request may take, in nanoseconds; some bound even when the policy sets none.
+func (sh *shard) timeout() int64 {
+	if t := int64(sh.rt.Policy().Timeout); t > 0 {
+		return t
+	}
+	return 60e9
+}
+
+// send routes a call and queues its request on a shared connection. Failures are answered.
+func (sh *shard) send(c *call, a *attr, req []byte) {
+	ep, fault := sh.rt.Route(&c.Call)
+	if fault != nil {
+		sh.refuse(c, fault)
+		return
+	}
+	sh.sendTo(c, ep, a, req)
+}
+
+// sendTo queues a routed call on a shared connection to ep.
+func (sh *shard) sendTo(c *call, ep *resources.Endpoint, a *attr, req []byte) {
+	u := sh.pool(ep, a).lane(c.s)
+	if c.asked {
+		c.asked = false
+		at := u.write(asking)
+		u.expect(nil, at)
+	}
+	u.submit(c, req)
+	if c.Backup > 0 && c.Attempt == 0 {
+		sh.hedgeLater(c)
+	}
+}
+
+var asking = []byte("*1\r\n$6\r\nASKING\r\n")
+
+// refuse ends a call that no endpoint can take.
+func (sh *shard) refuse(c *call, fault *resources.Fault) {
+	c.Now = sh.loop.Now()
+	c.Fault, c.Outcome, c.Sent = fault, resources.OutcomeOf(fault), resources.SentNothing
+	c.Attempt = 255 // there is nothing left to try
+	sh.end(c)
+	c.s.fault(c, fault)
+}
+
+// end closes a call for good. The runtime may say Again to a failure only, and those go through failed.
+func (sh *shard) end(c *call) {
+	sh.rt.End(&c.Call)
+}
+
+// failed ends an attempt whose connection was lost, and sends the request elsewhere when the runtime says so. req are
+// its bytes; nil when they were not kept.
+func (sh *shard) failed(c *call, fault *resources.Fault, req []byte) {
+	c.Now = sh.loop.Now()
+	c.Fault, c.Outcome = fault, resources.OutcomeOf(fault)
+	if c.parted {
+		sh.end(c)
+		c.s.cut(errors.New("the rest of a reply was lost"))
+		return
+	}
+	if req == nil || c.Pinned || c.lease && c.s.n > 1 {
+		c.Retry = resources.RetryNever // what the client sent behind it failed too, and must not run without it
+	}
+	sh.again(c, req, nil)
+}
+
+// again ends an attempt and sends the request to the endpoint that the runtime chose next. native is the server's own
+// error, which the client gets when there is no other endpoint.
+func (sh *shard) again(c *call, req, native []byte) {
+	s, a := c.s, c.s.attr
+	if c.attr != nil {
+		a = c.attr
+	}
+	if sh.rt.End(&c.Call) == resources.Again {
+		c.up, c.up2 = nil, nil
+		if c.lease {
+			s.takePin(c, c.Endpoint, req)
+			return
+		}
+		sh.sendTo(c, c.Endpoint, a, req)
+		return
+	}
+	if native != nil {
+		s.answer(c, native)
+		return
+	}
+	s.fault(c, c.Fault)
+}
+
+// timedOut answers a request that is past its deadline. Its reply, if one comes, is dropped.
+func (sh *shard) timedOut(c *call, u *upstream, e *entry) {
+	c.Now = sh.loop.Now()
+	what := "no answer from " + u.ep.Address + " in time"
+	if u.conn == nil || e.begin >= u.conn.Sent() {
+		c.Sent = resources.SentNothing
+		what = "no connection to " + u.ep.Address + " in time"
+	} else {
+		c.Sent = resources.SentSome
+	}
+	c.Retry = resources.RetryNever
+	c.Fault = resources.NewFault(resources.Timeout, resources.FromUpstream, sh.rt.Name(), what)
+	c.Outcome = resources.OutcomeOf(c.Fault)
+	sh.end(c)
+	c.s.fault(c, c.Fault)
+}
+
+// notExecuted reports whether an error reply says that the request was not executed and that another endpoint, or the
+// same one later, may do it.
+func notExecuted(b []byte) bool {
+	i := bytes.IndexByte(b, ' ')
+	if i < 0 {
+		return false
+	}
+	switch string(b[1:i]) {
+	case "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY":
+		return true
+	}
+	return false
+}
+
+// errored deals with an answer for which notExecuted holds; req is a copy of the request. It returns false when the
+// client must get the answer as it is.
+func (sh *shard) errored(c *call, b, req []byte) bool {
+	if c.Pinned || c.attr != nil || req == nil {
+		return false
+	}
+	said := string(bytes.TrimRight(b[1:], "\r\n"))
+	switch b[1] {
+	case 'A':
+		return sh.redirected(c, said, req)
+	case 'M':
+		if b[2] == 'O' {
+			return sh.redirected(c, said, req)
+		}
+	case 'R':
+		sh.rt.Report(c.Endpoint, resources.Health{Ready: true, Role: resources.RoleReplica})
+	}
+	sh.r.refresh()
+	c.Sent = resources.SentNothing
+	c.Fault = resources.NewFault(resources.Unavailable, resources.FromUpstream, sh.rt.Name(), c.Endpoint.Address+" answered "+said)
+	c.Outcome = resources.OutcomeOf(c.Fault)
+	sh.again(c, req, append([]byte(nil), b...))
+	return true
+}
+
+// hedge is a call that gets a backup request when it is not answered by its time.
+type hedge struct {
+	c   *call
+	gen uint32
+	at  int64
+}
+
+// hedgeLater plans a backup request.
+func (sh *shard) hedgeLater(c *call) {
+	at := c.Start + c.Backup
+	sh.hedges = append(sh.hedges, hedge{c, c.gen, at})
+	if !sh.hedgeTimer.Pending() {
+		sh.loop.Set(&sh.hedgeTimer, at)
+	}
+}
+
+// onHedge sends the backup requests that are due.
+func (sh *shard) onHedge(now int64) {
+	n := 0
+	for ; n < len(sh.hedges) && sh.hedges[n].at <= now; n++ {
+		h := sh.hedges[n]
+		if c := h.c; c.gen == h.gen && c.up != nil && c.up2 == nil && !c.answered && !c.parted && c.Attempt == 0 {
+			sh.sendBackup(c)
+		}
+	}
+	sh.hedges = append(sh.hedges[:0], sh.hedges[n:]...)
+	if len(sh.hedges) > 0 {
+		sh.loop.Set(&sh.hedgeTimer, sh.hedges[0].at)
+	}
+}
+
+// sendBackup sends a call a second time, to another endpoint. The first answer wins; the other is dropped when it comes.
+func (sh *shard) sendBackup(c *call) {
+	u := c.up
+	if u.state != upReady || u.mode != modeShared || c.seq < u.head {
+		return
+	}
+	req := u.conn.Kept(c.begin, c.size)
+	ep := sh.rt.Backup(&c.Call)
+	if ep == nil || req == nil {
+		return
+	}
+	v := sh.pool(ep, u.attr).lane(c.s)
+	if v == u {
+		return
+	}
+	begin := v.write(req)
+	v.expect(c, begin)
+}
+
+// forgetOther drops the expectation of a call that was answered on u from the other connection that it was sent on.
+func (c *call) forgetOther(u *upstream) {
+	other, seq := c.up2, c.seq2
+	if other == u {
+		other, seq = c.up, c.seq
+	}
+	if other != nil && other.state != upClosed && seq >= other.head {
+		other.at(seq).c = nil
+	}
+	c.up2 = nil
+}
+
+// dropOther reports whether a call that fails on u may still be answered on another connection; u then forgets it.
+func (c *call) dropOther(u *upstream) bool {
+	if c.up2 == nil {
+		return false
+	}
+	if c.up == u {
+		c.up, c.seq = c.up2, c.seq2
+	}
+	c.up2 = nil
+	return c.up != nil && c.up.state != upClosed
+}
+
+// forget makes sure that no connection answers a call: its client is gone.
+func (c *call) forget() {
+	if c.up2 != nil {
+		c.forgetOther(c.up)
+	}
+	if u := c.up; u != nil && u.state != upClosed && c.seq >= u.head && c.seq < u.tail {
+		u.at(c.seq).c = nil
+	}
+}
+
+// isError reports whether a reply is an error.
+func isError(b []byte) bool { return len(b) > 0 && (b[0] == '-' || b[0] == '!') }
+
+// value decodes a small reply; the zero Value when that fails.
+func value(b []byte) resp.Value {
+	v, _, err := resp.Decode(b)
+	if err != nil {
+		return resp.Value{}
+	}
+	return v
+}

@@ -1,0 +1,2 @@
+// Package redis is the driver for Redis.
+package redis

@@ -1,0 +1,172 @@
+package redis
+
+import (
+	"github.com/sluice-mesh/sluice/protocols/resp"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// txnState is a transaction as far as its requests were sent. What the server made of them is in the session's pins.
+type txnState struct {
+	open   bool // MULTI was sent, EXEC and DISCARD were not
+	doomed bool // something in it was refused, or a watch was lost: EXEC must not run
+	lost   bool // its connection is gone
+}
+
+const notUnit = -1
+
+// unit handles a transaction that is in the buffer as a whole, from MULTI to EXEC: it is written to a shared connection in
+// one piece, so that nobody else's request comes between, and needs no connection of its own. It returns how many bytes
+// it has, 0 when it has to wait, or notUnit.
+func (s *session) unit(multi *command) int {
+	if s.req.Argc != 1 || s.txn.doomed || s.sh.r.partitioned() {
+		return notUnit
+	}
+	total, count := s.unitEnd()
+	if total == 0 || s.n+count > maxInFlight {
+		return notUnit
+	}
+	calls, delay, refused := s.unitBegin(total, multi)
+	switch {
+	case refused:
+		s.unitRefused(calls)
+	case delay > 0:
+		s.unitCalls = append([]*call(nil), calls...)
+		c := calls[0]
+		c.Delay = delay
+		s.park(c)
+		return 0
+	default:
+		s.unitSend(calls, total)
+	}
+	return total
+}
+
+// unitResume sends a unit whose injected delay is over.
+func (s *session) unitResume() int {
+	calls := s.unitCalls
+	s.unitCalls = nil
+	total, _ := s.unitEnd()
+	s.unitSend(calls, total)
+	return total
+}
+
+// unitEnd looks for the end of the transaction that begins at s.buf. It returns 0 when the end is not there or something in
+// between needs a connection of its own.
+func (s *session) unitEnd() (total, count int) {
+	t := s.sh.r.table.Load()
+	off := s.req.Size
+	for count = 2; ; count++ {
+		var r resp.Request
+		b := s.buf[off:]
+		st, err := r.Scan(b, &s.lim)
+		if err != nil || st != resp.Complete {
+			return 0, 0
+		}
+		off += r.Size
+		cmd := t.lookup(&r, b)
+		switch {
+		case cmd.special == spExec && r.Argc == 1:
+			return off, count
+		case !cmd.special.plain() || cmd.flags&flagNoMulti != 0:
+			return 0, 0
+		}
+	}
+}
+
+// unitBegin runs the filters for each request of a unit. An entry is nil when its call was answered by a filter.
+func (s *session) unitBegin(total int, multi *command) (calls []*call, delay int64, refused bool) {
+	t := s.sh.r.table.Load()
+	whole, first := s.buf, s.req
+	calls = s.sh.unit[:0]
+	cmd := multi
+	for off := 0; ; {
+		c := s.newCall(cmd)
+		c.Primary, c.Retry = true, resources.RetryNever
+		if stop := s.sh.rt.Begin(&c.Call); stop != nil {
+			s.stopped(c, stop)
+			c, refused = nil, true
+		} else {
+			delay = max(delay, c.Delay)
+		}
+		calls = append(calls, c)
+		if off += s.req.Size; off >= total {
+			break
+		}
+		s.buf = whole[off:]
+		s.req.Reset()
+		_, _ = s.req.Scan(s.buf, &s.lim) // complete: unitEnd saw it
+		cmd = t.lookup(&s.req, s.buf)
+	}
+	s.buf, s.req = whole, first
+	s.sh.unit = calls
+	return calls, delay, refused
+}
+
+// unitRefused answers a unit of which a filter refused a request, as the server does when it refused one.
+func (s *session) unitRefused(calls []*call) {
+	now := s.sh.loop.Now()
+	for i, c := range calls {
+		if c == nil {
+			continue
+		}
+		c.Now, c.Outcome = now, resources.OutcomeError
+		s.sh.end(c)
+		switch i {
+		case 0:
+			s.answer(c, replyOK)
+		case len(calls) - 1:
+			s.answer(c, replyExecAbort)
+		default:
+			s.answer(c, replyQueued)
+		}
+	}
+}
+
+// unitSend routes a unit by its first request that has a key, and writes it in one piece.
+func (s *session) unitSend(calls []*call, total int) {
+	first := calls[0]
+	for _, c := range calls {
+		if c.HasKey {
+			first.Key, first.HasKey = c.Key, true
+			break
+		}
+	}
+	ep, fault := s.sh.rt.Route(&first.Call)
+	if fault != nil {
+		for _, c := range calls {
+			s.sh.refuse(c, fault)
+		}
+		return
+	}
+	u := s.sh.pool(ep, s.attr).lane(s)
+	b := s.buf[:total]
+	for i, c := range calls {
+		var r resp.Request
+		_, _ = r.Scan(b, &s.lim)
+		req := b[:r.Size]
+		if r.Inline {
+			req = r.AppendCanonical(nil, b)
+		}
+		c.Pinned = true
+		if i > 0 {
+			c.Endpoint = ep
+			_, _ = s.sh.rt.Route(&c.Call) // pinned: it stays
+		}
+		u.submit(c, req)
+		b = b[r.Size:]
+	}
+}
+
+// lostTxn answers requests of a transaction whose connection is gone, until it ends.
+func (s *session) lostTxn(cmd *command) {
+	switch cmd.special {
+	case spExec:
+		s.txn = txnState{}
+		s.local(cmd, replyExecAbort, false)
+	case spDiscard:
+		s.txn = txnState{}
+		s.local(cmd, replyOK, false)
+	default:
+		s.local(cmd, resp.AppendError(nil, "UNAVAILABLE sluice: "+s.sh.rt.Name()+": the connection of this transaction was lost; nothing of it was executed"), false)
+	}
+}
