@@ -1,0 +1,240 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+func (s *Server) getResources(w http.ResponseWriter, r *http.Request) error {
+	reply(w, http.StatusOK, map[string]any{"resources": s.backend.Resources()})
+	return nil
+}
+
+func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	res, err := s.backend.Resource(name)
+	if err != nil {
+		return err
+	}
+	spec, etag, err := s.backend.Spec(name)
+	if err != nil {
+		return err
+	}
+	res.Config, res.ETag = json.RawMessage(spec), etag
+	w.Header().Set("ETag", etag)
+	reply(w, http.StatusOK, res)
+	return nil
+}
+
+func (s *Server) getEndpoints(w http.ResponseWriter, r *http.Request) error {
+	list, err := s.backend.Endpoints(r.PathValue("name"))
+	return listOf(w, "endpoints", list, err)
+}
+
+func (s *Server) getOperations(w http.ResponseWriter, r *http.Request) error {
+	list, err := s.backend.Operations(r.PathValue("name"))
+	return listOf(w, "operations", list, err)
+}
+
+func (s *Server) getSessions(w http.ResponseWriter, r *http.Request) error {
+	list, err := s.backend.Sessions(r.PathValue("name"))
+	return listOf(w, "sessions", list, err)
+}
+
+// listOf answers {"key": [...]}; an empty list is [] and never null.
+func listOf[T any](w http.ResponseWriter, key string, list []T, err error) error {
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []T{}
+	}
+	reply(w, http.StatusOK, map[string]any{key: list})
+	return nil
+}
+
+// getConfig answers the spec alone: what PUT takes.
+func (s *Server) getConfig(w http.ResponseWriter, r *http.Request) error {
+	spec, etag, err := s.backend.Spec(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag)
+	if none := r.Header.Get("If-None-Match"); none != "" && matchTag(none, etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	reply(w, http.StatusOK, json.RawMessage(spec))
+	return nil
+}
+
+func (s *Server) putResource(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	return s.change(w, r, func([]byte) ([]byte, error) { return body, nil })
+}
+
+// patchResource merges the body into the spec (RFC 7396): null removes a key, objects are merged, all else replaces.
+func (s *Server) patchResource(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	patch, err := decodeAny(body)
+	if err != nil {
+		return err
+	}
+	if _, ok := patch.(map[string]any); !ok {
+		return Invalid("", "a patch is an object, such as {\"policy\": {\"timeout\": \"2s\"}}")
+	}
+	name := r.PathValue("name")
+	return s.change(w, r, func(current []byte) ([]byte, error) {
+		if current == nil {
+			return nil, NotFound("there is no resource %s: create it by PUT", quoted(name))
+		}
+		spec, err := decodeAny(current)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(merge(spec, patch))
+	})
+}
+
+func (s *Server) change(w http.ResponseWriter, r *http.Request, edit func([]byte) ([]byte, error)) error {
+	if _, err := knownQuery(r); err != nil {
+		return err
+	}
+	etag, created, err := s.backend.Change(r.PathValue("name"), client(r), checkOf(r.Header), edit)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag)
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		w.Header().Set("Location", r.URL.Path)
+	}
+	spec, _, err := s.backend.Spec(r.PathValue("name"))
+	if err != nil { // removed again meanwhile
+		reply(w, status, struct{}{})
+		return nil
+	}
+	reply(w, status, json.RawMessage(spec))
+	return nil
+}
+
+func (s *Server) deleteResource(w http.ResponseWriter, r *http.Request) error {
+	if _, err := knownQuery(r); err != nil {
+		return err
+	}
+	if err := s.backend.Remove(r.PathValue("name"), client(r), checkOf(r.Header)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// checkOf turns If-Match and If-None-Match into a check (RFC 9110, section 13).
+func checkOf(h http.Header) Check {
+	match, none := h.Get("If-Match"), h.Get("If-None-Match")
+	return func(exists bool, etag string) error {
+		if match != "" && (!exists || !matchTag(match, etag)) {
+			if !exists {
+				etag = "none, it does not exist"
+			}
+			return lostRace(etag)
+		}
+		if none != "" && exists && matchTag(none, etag) {
+			return lostRace(etag)
+		}
+		return nil
+	}
+}
+
+// matchTag reports whether a list of entity tags names etag. Weak tags never match, since ours are strong.
+func matchTag(list, etag string) bool {
+	for tag := range strings.SplitSeq(list, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == etag {
+			return true
+		}
+	}
+	return false
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, Invalid("", "the body is empty: send JSON or YAML")
+	}
+	return body, nil
+}
+
+// decodeAny decodes JSON, or the YAML that an operator types.
+func decodeAny(body []byte) (any, error) {
+	raw, err := yaml.YAMLToJSON(body)
+	if err != nil {
+		return nil, Invalid("", "neither JSON nor YAML: %v", firstLine(err))
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, Invalid("", "neither JSON nor YAML: %v", err)
+	}
+	return v, nil
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// merge applies a merge patch.
+func merge(target, patch any) any {
+	p, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	t, ok := target.(map[string]any)
+	if !ok {
+		t = map[string]any{}
+	}
+	for k, v := range p {
+		if v == nil {
+			delete(t, k)
+			continue
+		}
+		t[k] = merge(t[k], v)
+	}
+	return t
+}
+
+// knownQuery returns the query of a change. A parameter that is not in the list is refused: it may be a mistyped one.
+func knownQuery(r *http.Request, known ...string) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, Invalid("", "the query cannot be read: %v", err)
+	}
+	for k := range q {
+		if !slices.Contains(known, k) {
+			hint := "none is known here"
+			if len(known) > 0 {
+				hint = "use " + strings.Join(known, ", ")
+			}
+			return nil, Invalid(k, "unknown query parameter %s: %s", quoted(k), hint)
+		}
+	}
+	return q, nil
+}

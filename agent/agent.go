@@ -1,0 +1,267 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-mesh/sluice/agent/admin"
+	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/agent/control"
+	"github.com/sluice-mesh/sluice/agent/filter"
+	"github.com/sluice-mesh/sluice/agent/listen"
+	"github.com/sluice-mesh/sluice/agent/runtime"
+	"github.com/sluice-mesh/sluice/metrics"
+	"github.com/sluice-mesh/sluice/metrics/graphite"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// Agent is one data plane.
+type Agent struct {
+	opt     Options
+	log     *slog.Logger
+	started time.Time
+
+	registry *metrics.Registry
+	store    *control.Store
+	sinks    *filter.Sinks
+	graphite *graphite.Sink // nil: not pushed
+	sampler  *sampler
+	set      *set
+	admin    *admin.Server
+	adminLn  net.Listener
+
+	ready    readiness
+	draining atomic.Bool
+	reloads  atomic.Uint64
+	revision *metrics.Gauge
+
+	identity config.Agent // the agent's section as the process started with it
+
+	changing sync.Mutex        // serialises changes
+	file     *config.Config    // guarded by changing, as are all fields below
+	fileJSON map[string]string // the resources of the file as last read, to see which were edited
+}
+
+// New builds an agent. Everything that can be wrong with a config shows here: nothing serves clients yet. The caller
+// runs it, or closes it.
+func New(cfg *config.Config, o Options) (*Agent, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Config.FilterSettings == nil {
+		o.Config = ConfigOptions()
+	}
+	a := &Agent{opt: o, log: o.Log, started: time.Now(), file: cfg, identity: cfg.Agent, registry: metrics.NewRegistry(metrics.Options{Outcomes: runtime.Outcomes()})}
+	for _, step := range []func() error{a.openData, a.openSinks, a.openResources, a.openAdmin} {
+		if err := step(); err != nil {
+			a.Close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// openData opens the folder that holds what outlives the process.
+func (a *Agent) openData() (err error) {
+	a.store, err = control.Open(a.identity.Data, a.log)
+	return err
+}
+
+// openSinks opens where metrics, logs and spans go.
+func (a *Agent) openSinks() (err error) {
+	a.revision = a.registry.Gauge(metrics.ConfigRevision, "")
+	a.sinks = filter.NewSinks(filter.SinkOptions{Log: a.log, Registry: a.registry, Spans: a.openSpans})
+	a.sampler = newSampler(a.registry)
+	g := a.identity.Metrics.Graphite
+	if g == nil {
+		return nil
+	}
+	a.graphite, err = graphite.Open(a.registry, graphite.Options{
+		Address: g.Address, Dialect: g.Dialect, Every: g.Every.D(), Prefix: g.Prefix, Application: a.identity.Application, Log: a.log,
+	})
+	return err
+}
+
+// openResources opens what the file and earlier changes over HTTP declare. Ports are bound, and nothing is accepted.
+func (a *Agent) openResources() error {
+	a.set = &set{
+		log:      a.log,
+		open:     a.openResource,
+		commands: a.store.Commands,
+		grace:    func() time.Duration { return a.drainConfig().Timeout.D() },
+		forget:   a.registry.Drop,
+		bind: func(address string) (*listen.Listener, error) {
+			return listen.Open(address, listen.Options{Log: a.log, Inherited: a.opt.Inherited, Shed: a.countShed})
+		},
+	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	var err error
+	if a.fileJSON, err = jsonOf(a.file); err != nil {
+		return err
+	}
+	next, err := a.desired(a.file)
+	if err != nil {
+		return err
+	}
+	if err := a.set.apply(next); err != nil {
+		return err
+	}
+	a.store.OnChange(func(resource string) { a.recompile(resource) })
+	a.changed()
+	return nil
+}
+
+func (a *Agent) openResource(d *declared, commands []resources.Command) (*runtime.Resource, error) {
+	r, err := runtime.Open(runtime.Options{
+		Spec: d.Spec, Driver: d.Driver, Settings: d.Settings, Commands: commands,
+		Metrics: a.registry, Sinks: a.sinks, Log: a.log,
+		Application: a.identity.Application, IDC: a.identity.IDC,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+	}
+	return r, nil
+}
+
+func (a *Agent) countShed(reason string) { a.registry.Dropped("accept-" + reason).Add(1) }
+
+// openAdmin binds the agent's own interface.
+func (a *Agent) openAdmin() error {
+	c := &a.identity
+	token, err := admin.LoadToken(c.Data)
+	if err != nil {
+		return err
+	}
+	a.adminLn, err = listen.Bind(c.Admin, listen.Options{Inherited: a.opt.Inherited, Mode: 0o600})
+	if err != nil {
+		return fmt.Errorf("agent.admin: %w", err)
+	}
+	a.admin = admin.New(admin.Options{Backend: &backend{a}, Token: token, Hosts: a.hosts(), Log: a.log})
+	if tcp, ok := a.adminLn.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		a.log.Warn("the admin interface can be reached from other machines, and the token travels in clear: prefer 127.0.0.1 or a unix socket",
+			"admin", tcp.String())
+	}
+	return nil
+}
+
+// hosts are the names by which the admin interface may be called.
+func (a *Agent) hosts() []string {
+	names := []string{a.identity.Name}
+	if h, _, err := net.SplitHostPort(a.identity.Admin); err == nil && h != "" {
+		names = append(names, h)
+	}
+	if h, err := os.Hostname(); err == nil {
+		short, _, _ := strings.Cut(h, ".")
+		names = append(names, h, short)
+	}
+	return names
+}
+
+// AdminAddr returns where the admin interface listens.
+func (a *Agent) AdminAddr() net.Addr { return a.adminLn.Addr() }
+
+// Listening returns where a resource listens, as bound; nil when there is no such resource.
+func (a *Agent) Listening(resource string) []string {
+	m := a.set.get(resource)
+	if m == nil {
+		return nil
+	}
+	return a.set.addresses(m.declared)
+}
+
+// Run serves until ctx is done or a signal says to stop, and drains. It returns nil when all calls ended at their
+// boundaries. It may be called once.
+func (a *Agent) Run(ctx context.Context) error {
+	var background sync.WaitGroup
+	stop, stopped := context.WithCancel(context.Background())
+	background.Go(func() { a.sampler.run(stop) })
+	serving := make(chan error, 1)
+	go func() { serving <- a.admin.Serve(a.adminLn) }()
+
+	a.accept()
+	err := a.supervise(ctx, serving)
+	err = errors.Join(err, a.drain())
+
+	stopped()
+	background.Wait()
+	return errors.Join(err, a.Close())
+}
+
+// accept opens the agent to its clients.
+func (a *Agent) accept() {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	for _, address := range a.opt.Inherited.Close() {
+		a.log.Warn("a socket that the service manager passed is not in the config, and was closed", "listen", address)
+	}
+	a.set.start()
+	a.ready.begin(time.Now())
+	names := make([]string, 0, len(a.set.members))
+	for _, m := range a.set.list() {
+		names = append(names, m.Spec.Name+" "+strings.Join(a.set.addresses(m.declared), ","))
+	}
+	a.log.Info("serving", "agent", a.identity.Name, "version", a.opt.Version, "admin", a.adminLn.Addr().String(), "resources", names)
+}
+
+// Close ends what New opened, in the reverse order. Run calls it; a caller that does not run the agent does.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.set != nil {
+		a.draining.Store(true)
+		a.set.stopAccepting()
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		a.set.shutdown(now) // nothing is left after a drain
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	if a.graphite != nil {
+		flush, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := a.graphite.Close(flush); err != nil {
+			a.log.Warn("the last metrics were not sent", "error", err) // no reason to fail the exit
+		}
+	}
+	if a.sinks != nil {
+		errs = append(errs, a.sinks.Close())
+	}
+	if a.admin != nil {
+		errs = append(errs, a.admin.Shutdown(context.Background()))
+	}
+	if a.adminLn != nil {
+		a.adminLn.Close() // a second time after Shutdown, unless it never served
+	}
+	return errors.Join(errs...)
+}
+
+// drainConfig is how to stop, as the file last said.
+func (a *Agent) drainConfig() config.DrainConfig {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	return a.file.Agent.Drain
+}
+
+// needsRestart names the parts of the agent's section that differ and take effect only at a restart.
+func needsRestart(old, next config.Agent) []string {
+	old.Drain, next.Drain = config.DrainConfig{}, config.DrainConfig{}
+	var out []string
+	o, n := reflect.ValueOf(old), reflect.ValueOf(next)
+	for i := range o.NumField() {
+		if !reflect.DeepEqual(o.Field(i).Interface(), n.Field(i).Interface()) {
+			name, _, _ := strings.Cut(o.Type().Field(i).Tag.Get("yaml"), ",")
+			out = append(out, "agent."+name)
+		}
+	}
+	return out
+}

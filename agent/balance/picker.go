@@ -1,0 +1,212 @@
+package balance
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// The balances, as `policy.balance` names them.
+const (
+	Random     = "random"
+	RoundRobin = "round-robin"
+	P2C        = "p2c"
+	Hash       = "hash"
+)
+
+// Names lists the balances.
+func Names() []string { return []string{Random, RoundRobin, P2C, Hash} }
+
+// Picker is a compiled list of nodes.
+type Picker interface {
+	// Pick chooses a node. key is the call's key hash (hash only), now the monotonic time in ns, avoid a node that just
+	// failed the call, or nil. It returns nil only when the list is empty.
+	Pick(key uint64, now int64, avoid *Node) *Node
+}
+
+// Compile makes a picker of the nodes that have a weight above 0, in the order given. The error names the balances.
+func Compile(name string, nodes []*Node) (Picker, error) {
+	l := list{entries: make([]entry, 0, len(nodes))}
+	for _, n := range nodes {
+		if w := n.Endpoint.Weight(); w > 0 {
+			l.entries = append(l.entries, entry{node: n, weight: w, unit: 1 / float32(w)})
+		}
+	}
+	l.alias()
+	switch name {
+	case Random:
+		return &random{l}, nil
+	case RoundRobin:
+		r := &roundRobin{list: l, order: interleave(l.entries)}
+		r.turn.Store(rand.Uint32())
+		return r, nil
+	case P2C:
+		return &p2c{l}, nil
+	case Hash:
+		return newRing(l), nil
+	}
+	return nil, fmt.Errorf("unknown balance %q: use one of %s", name, strings.Join(Names(), ", "))
+}
+
+// Check says whether a balance of this name exists.
+func Check(name string) error {
+	if slices.Contains(Names(), name) {
+		return nil
+	}
+	_, err := Compile(name, nil)
+	return err
+}
+
+// Better returns the better of two nodes by latency, load and weight, which is how a call is placed among the few
+// endpoints of a partition; either may be nil.
+func Better(a, b *Node, now int64) *Node {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	tick := uint32(now >> tickShift)
+	wa, wb := max(a.Endpoint.Weight(), 1), max(b.Endpoint.Weight(), 1)
+	if b.cost(1/float32(wb), tick) < a.cost(1/float32(wa), tick) {
+		return b
+	}
+	return a
+}
+
+type entry struct {
+	node   *Node
+	unit   float32 // 1/weight
+	weight int32
+	other  uint32 // alias method: the entry that fills up this slot
+	keep   uint32 // and the coin below which the slot is this entry's own
+}
+
+type list struct{ entries []entry }
+
+// alias fills in Vose's tables, with which a weighted draw costs one multiplication and one comparison.
+func (l *list) alias() {
+	n := len(l.entries)
+	sum := 0.0
+	for i := range l.entries {
+		sum += float64(l.entries[i].weight)
+	}
+	scaled := make([]float64, n)
+	var small, large []int
+	for i := range l.entries {
+		scaled[i] = float64(l.entries[i].weight) * float64(n) / sum
+		if scaled[i] < 1 {
+			small = append(small, i)
+		} else {
+			large = append(large, i)
+		}
+	}
+	for len(small) > 0 && len(large) > 0 {
+		s, g := small[len(small)-1], large[len(large)-1]
+		small = small[:len(small)-1]
+		l.entries[s].keep, l.entries[s].other = uint32(scaled[s]*(1<<32-1)), uint32(g)
+		if scaled[g] -= 1 - scaled[s]; scaled[g] < 1 {
+			large = large[:len(large)-1]
+			small = append(small, g)
+		}
+	}
+	for _, i := range append(small, large...) {
+		l.entries[i].keep, l.entries[i].other = 1<<32-1, uint32(i)
+	}
+}
+
+// draw chooses an entry by weight from 32 random bits.
+func (l *list) draw(bits uint32) int {
+	x := uint64(bits) * uint64(len(l.entries))
+	i, coin := int(x>>32), uint32(x)
+	// Written so that it compiles to a conditional move: the coin would be mispredicted every other time.
+	e := &l.entries[i]
+	other := int(e.other)
+	if coin > e.keep {
+		i = other
+	}
+	return i
+}
+
+// rest is the slow path of a pick that hit the node to avoid: the best of all others, or avoid itself.
+func (l *list) rest(now int64, avoid *Node) *Node {
+	best, cost := avoid, float32(0)
+	for i := range l.entries {
+		e := &l.entries[i]
+		if e.node == avoid {
+			continue
+		}
+		if c := e.node.cost(e.unit, uint32(now>>tickShift)); best == avoid || c < cost {
+			best, cost = e.node, c
+		}
+	}
+	return best
+}
+
+// random draws by weight.
+type random struct{ list }
+
+func (r *random) Pick(_ uint64, now int64, avoid *Node) *Node {
+	if len(r.entries) == 0 {
+		return nil
+	}
+	for range 8 {
+		bits := rand.Uint64()
+		n := r.entries[r.draw(uint32(bits>>32))].node
+		if n != avoid && n.admits(uint32(bits), now) {
+			return n
+		}
+	}
+	return r.rest(now, avoid)
+}
+
+// p2c draws two and takes the one whose cost is lower.
+type p2c struct{ list }
+
+func (p *p2c) Pick(_ uint64, now int64, avoid *Node) *Node {
+	n := len(p.entries)
+	if n <= 1 {
+		if n == 0 {
+			return nil
+		}
+		return p.entries[0].node
+	}
+	bits := rand.Uint64()
+	i, j := p.draw(uint32(bits>>32)), p.draw(uint32(bits))
+	if i == j {
+		if j++; j == n {
+			j = 0
+		}
+	}
+	a, b := &p.entries[i], &p.entries[j]
+	switch {
+	case a.node == avoid:
+		return p.second(b, now, avoid)
+	case b.node == avoid:
+		return a.node
+	}
+	if a.node.rise.Load()|b.node.rise.Load() != 0 {
+		coin := uint32(bits>>16) ^ uint32(bits<<7)
+		if !a.node.admits(coin, now) {
+			return b.node
+		} else if !b.node.admits(coin, now) {
+			return a.node
+		}
+	}
+	// Costs are positive, so their bits compare as they do, and again without a branch.
+	tick := uint32(now >> tickShift)
+	costA, costB := math.Float32bits(a.node.cost(a.unit, tick)), math.Float32bits(b.node.cost(b.unit, tick))
+	if costB < costA {
+		i = j
+	}
+	return p.entries[i].node
+}
+
+func (p *p2c) second(b *entry, now int64, avoid *Node) *Node {
+	if b.node == avoid {
+		return p.rest(now, avoid)
+	}
+	return b.node
+}

@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// checkAddress says what is wrong with an address.
+func checkAddress(a string) error {
+	if path, ok := strings.CutPrefix(a, "unix:"); ok {
+		if path == "" {
+			return errors.New("endpoint unix: has no path: write unix:/path")
+		}
+		return nil
+	}
+	host, port, err := net.SplitHostPort(a)
+	if err != nil || host == "" || port == "" {
+		return fmt.Errorf("endpoint %q is no address: write host:port or unix:/path", a)
+	}
+	return nil
+}
+
+// dialer holds the caps on new connections to one member: a rate, kept as the time at which the next one is due, and a
+// number that may be unfinished at once.
+type dialer struct {
+	mu    sync.Mutex
+	due   int64         // when a connection is due if all before it went at the full rate
+	open  int           // unfinished
+	freed chan struct{} // closed and replaced when one finishes while others wait; nil: nobody waits
+}
+
+// reserve takes the next turn of the rate and returns how long it is until then, in ns. A tenth of a second's worth may
+// go at once.
+func (d *dialer) reserve(now int64, rate float64) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	gap := int64(1e9 / rate)
+	burst := max(1, int64(rate/10))
+	d.due = max(d.due, now-(burst-1)*gap)
+	wait := d.due - now
+	d.due += gap
+	return wait
+}
+
+// enter waits for a place among the unfinished ones.
+func (d *dialer) enter(ctx context.Context, limit func() int) error {
+	for {
+		d.mu.Lock()
+		if d.open < limit() {
+			d.open++
+			d.mu.Unlock()
+			return nil
+		}
+		if d.freed == nil {
+			d.freed = make(chan struct{})
+		}
+		freed := d.freed
+		d.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-freed:
+		}
+	}
+}
+
+func (d *dialer) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open--
+	if d.freed != nil {
+		close(d.freed)
+		d.freed = nil
+	}
+}
+
+// Dial opens a connection to an endpoint: it waits for its turn under the caps, resolves, connects, and does the TLS
+// handshake. The whole, but for the handshake, must end within the connect timeout, and all of it within ctx. A failure
+// that is not the caller's doing counts against the endpoint.
+func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *resources.Fault) {
+	m := Of(ep)
+	if m == nil || ep.Gone() {
+		return nil, c.fault(ep, "it is no longer part of the resource")
+	}
+	c.mu.Lock()
+	timeout, caps, secure := c.policy.ConnectTimeout.D(), c.policy.Dials, c.tls
+	c.mu.Unlock()
+
+	connect, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := m.turn(connect, c.now(), caps); err != nil {
+		return nil, c.fault(ep, fmt.Sprintf("no turn to connect within %s (policy.dials)", timeout))
+	}
+	defer m.dial.leave()
+	conn, err := c.connect(connect, ep.Address)
+	if err == nil && secure != nil {
+		conn, err = handshake(ctx, conn, secure.forAddress(ep.Address))
+	}
+	if err != nil {
+		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			m.fail(c.now())
+		}
+		if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+			return nil, c.fault(ep, fmt.Sprintf("no connection within %s", timeout))
+		}
+		return nil, c.fault(ep, plainError(err))
+	}
+	return conn, nil
+}
+
+func (c *Cluster) fault(ep *resources.Endpoint, what string) *resources.Fault {
+	return resources.NewFault(resources.Unavailable, resources.FromUpstream, c.resource, "cannot connect to "+ep.Address+": "+what)
+}
+
+// turn waits until a new connection may be begun. Those who give up waiting have still used up their turn, so that a
+// crowd that comes again and again does not go faster than one that waits.
+func (m *Member) turn(ctx context.Context, now int64, caps resources.DialPolicy) error {
+	if wait := m.dial.reserve(now, max(float64(caps.Rate), 1)); wait > 0 {
+		if at, ok := ctx.Deadline(); ok && time.Until(at) < time.Duration(wait) {
+			return context.DeadlineExceeded
+		}
+		t := time.NewTimer(time.Duration(wait))
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return m.dial.enter(ctx, func() int { return max(1, caps.Concurrent) })
+}
+
+// connect opens the plain connection, trying a host's addresses in turn.
+func (c *Cluster) connect(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return d.DialContext(ctx, "unix", path)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := c.resolver.resolve(ctx, host, c.now())
+	if err != nil {
+		return nil, err
+	}
+	for i, ip := range ips {
+		// Each address but the last gets a part of the time that is left, so that a dead one does not use up all of it.
+		try, cancel := ctx, context.CancelFunc(func() {})
+		if at, ok := ctx.Deadline(); ok && i < len(ips)-1 {
+			try, cancel = context.WithTimeout(ctx, time.Until(at)/time.Duration(len(ips)-i))
+		}
+		var conn net.Conn
+		conn, err = d.DialContext(try, "tcp", net.JoinHostPort(ip, port))
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+	}
+	c.resolver.doubt(host)
+	return nil, err
+}
+
+func handshake(ctx context.Context, conn net.Conn, conf *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, resources.DefaultHandshakeTimeout)
+	defer cancel()
+	secure := tls.Client(conn, conf)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return secure, nil
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// plainError is the part of a network error that is not known already.
+func plainError(err error) string {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		return no.Error()
+	}
+	return strings.ReplaceAll(err.Error(), "\n", " ")
+}

@@ -1,0 +1,153 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// holdFor is how long a report that takes away too much must stand before it is believed.
+const holdFor = int64(30 * time.Second)
+
+// heldReport is a discovery that is not believed yet.
+type heldReport struct {
+	members []resources.Member
+	since   int64
+}
+
+// startWatch begins to watch a group's topology, again when its seeds changed. c.mu is held.
+func (c *Cluster) startWatch(g *group) {
+	topology, ok := c.driver.(resources.Topology)
+	if !ok || !topology.Discovers() || c.ctx.Err() != nil {
+		return
+	}
+	var seeds []string
+	for _, e := range g.spec {
+		seeds = append(seeds, e.Address)
+	}
+	if g.watch != nil {
+		if slices.Equal(seeds, g.seeds) {
+			return
+		}
+		c.stopWatch(g)
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	g.watch, g.seeds = cancel, seeds
+	c.run.Go(func() { c.watch(ctx, topology, g, seeds) })
+}
+
+func (c *Cluster) stopWatch(g *group) {
+	if g.watch != nil {
+		g.watch()
+		g.watch = nil
+	}
+}
+
+// watch keeps a topology's Watch running until ctx is done. A Watch that returns without an error says that the group has
+// no topology; one that fails is begun again after 0.5 s to 5 s.
+func (c *Cluster) watch(ctx context.Context, topology resources.Topology, g *group, seeds []string) {
+	delay := 500 * time.Millisecond
+	for {
+		began := c.now()
+		err := topology.Watch(ctx, g.name, seeds, func(found []resources.Member) {
+			if ctx.Err() == nil {
+				c.discovered(g, slices.Clone(found))
+			}
+		})
+		if ctx.Err() != nil || err == nil {
+			return
+		}
+		c.log.Warn("discovery failed and is tried again; the last good endpoints stay", "group", g.name, "error", err)
+		if c.now()-began > int64(time.Minute) {
+			delay = 500 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(delay/2 + rand.N(delay)):
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+// discovered takes a report: at once when it is harmless, else it is held.
+func (c *Cluster) discovered(g *group, found []resources.Member) {
+	c.mu.Lock()
+	now := c.now()
+	if c.groups[g.name] != g {
+		c.mu.Unlock()
+		return
+	}
+	known := g.found
+	if known == nil { // seeds are no discovery: the first report may be anything but empty
+		if len(found) == 0 {
+			c.mu.Unlock()
+			return
+		}
+		known = found
+	}
+	missing := missingFrom(found, known)
+	if len(found) == 0 || 2*missing > len(known) {
+		if g.held == nil {
+			g.held = &heldReport{since: now}
+			c.log.Warn("discovery reports too few endpoints: held until it proves true", "group", g.name,
+				"reported", len(found), "known", len(known), "missing", missing)
+		}
+		g.held.members = found
+		c.mu.Unlock()
+		c.poke()
+		return
+	}
+	g.held = nil
+	c.accept(g, found, now)
+	c.publish()
+	c.mu.Unlock()
+	c.changed()
+}
+
+// accept makes a report the members of its group. An empty one gives the group its configured addresses back.
+func (c *Cluster) accept(g *group, found []resources.Member, now int64) {
+	if g.found = found; len(found) == 0 {
+		g.found = nil
+	}
+	c.reconcile(g, now)
+}
+
+// review lets a held report through once it is believed: the members that it takes away are down, or it has stood for
+// holdFor. An empty one needs both: it offers nothing in exchange.
+func (c *Cluster) review(g *group, now int64) bool {
+	h := g.held
+	if h == nil {
+		return false
+	}
+	allDown := true
+	for _, m := range g.members {
+		listed := slices.ContainsFunc(h.members, func(r resources.Member) bool { return r.Address == m.Endpoint.Address })
+		if !listed && !m.down {
+			allDown = false
+		}
+	}
+	stood := now-h.since >= holdFor
+	if len(h.members) == 0 && !(stood && allDown) || !stood && !allDown {
+		return false
+	}
+	c.log.Warn("a held discovery is believed now", "group", g.name, "endpoints", len(h.members),
+		"why", fmt.Sprintf("stood for %s, missing ones down: %t", time.Duration(now-h.since).Round(time.Second), allDown))
+	g.held = nil
+	c.accept(g, h.members, now)
+	return true
+}
+
+func missingFrom(found, known []resources.Member) int {
+	n := 0
+	for _, k := range known {
+		if !slices.ContainsFunc(found, func(f resources.Member) bool { return f.Address == k.Address }) {
+			n++
+		}
+	}
+	return n
+}

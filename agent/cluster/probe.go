@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// startProbe begins to probe a member, once. c.mu is held.
+func (c *Cluster) startProbe(m *Member) {
+	if m.stopProbe != nil || m.removed || c.ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	m.stopProbe = cancel
+	driver := c.driver
+	c.run.Go(func() {
+		defer cancel()
+		c.probe(ctx, m, driver.Probe(m.Endpoint))
+	})
+}
+
+// probe checks one member until ctx is done: at once, and then again each `every`, give or take a tenth. A member that
+// failed its check is checked twice as often, so that its return is noticed early.
+func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
+	defer p.Close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case c.probing <- struct{}{}:
+		}
+		c.mu.Lock()
+		every, timeout := c.policy.Probe.Every.D(), c.policy.Probe.Timeout.D()
+		c.mu.Unlock()
+		check, cancel := context.WithTimeout(ctx, timeout)
+		h, err := p.Check(check)
+		cancel()
+		<-c.probing
+		if ctx.Err() != nil {
+			return
+		}
+		if down := c.probed(m, h, err); down {
+			every = max(every/2, min(every, 100*time.Millisecond))
+		}
+		timer.Reset(every - every/10 + rand.N(every/5+1))
+	}
+}
+
+// probed takes the result of a check and returns whether the member is down.
+func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
+	c.mu.Lock()
+	was, first := m.down, !m.probed
+	if err == nil && h.Ready {
+		m.passed, m.failed = m.passed+1, 0
+		if m.passed >= c.policy.Probe.Rise {
+			m.down = false
+		}
+	} else {
+		m.passed, m.failed = 0, m.failed+1
+		m.reason = h.Detail
+		if err != nil {
+			m.reason = err.Error()
+		}
+		// Of a member that was never seen up nothing good is known: one failure is enough.
+		if m.failed >= c.policy.Probe.Fall || first {
+			m.down = true
+		}
+	}
+	m.probed = true
+	changed, role := m.down != was, false
+	if err == nil {
+		role = m.learn(h)
+	}
+	if changed {
+		if m.down {
+			c.log.Warn("endpoint is down", "group", m.group.name, "endpoint", m.Endpoint.Address, "why", m.reason)
+		} else {
+			m.reason = ""
+			c.log.Info("endpoint is up", "group", m.group.name, "endpoint", m.Endpoint.Address)
+		}
+	}
+	if (changed || role || first) && !m.removed {
+		c.publish()
+	}
+	down := m.down
+	held := m.group.held != nil
+	c.mu.Unlock()
+	if role {
+		c.changed()
+	}
+	if held {
+		c.poke()
+	}
+	return down
+}
+
+// learn keeps what a server said of itself and returns whether its role changed.
+func (m *Member) learn(h resources.Health) bool {
+	m.health = h
+	if h.Role == resources.RoleAny {
+		return false
+	}
+	m.told = true
+	if m.Endpoint.Role() == h.Role {
+		return false
+	}
+	m.cluster.log.Info("endpoint has another role", "group", m.group.name, "endpoint", m.Endpoint.Address,
+		"was", m.Endpoint.Role().String(), "is", h.Role.String())
+	m.Endpoint.SetRole(h.Role)
+	return true
+}
+
+// Report takes what a driver learnt outside of calls and probes. Being refused counts as a failed call.
+func (c *Cluster) Report(ep *resources.Endpoint, h resources.Health) {
+	m := Of(ep)
+	if m == nil {
+		return
+	}
+	c.mu.Lock()
+	role := m.learn(h)
+	if !h.Ready && h.Detail != "" {
+		m.reason = h.Detail
+	}
+	if role && !m.removed {
+		c.publish()
+	}
+	c.mu.Unlock()
+	if !h.Ready {
+		m.fail(c.now())
+	}
+	if role {
+		c.changed()
+	}
+}
+
+// Probed reports whether every member has been checked at least once.
+func (c *Cluster) Probed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.members {
+		if !m.probed {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,214 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// Config is a parsed and checked file, with all defaults filled in. It is not changed once it was returned.
+type Config struct {
+	Agent     Agent
+	Resources map[string]*Resource // by name
+	Path      string               // the file, as it was given
+}
+
+// Resource is one resource of a config: its spec, and the settings of its kind as its driver decoded them.
+type Resource struct {
+	// Spec has its Policy filled. In Spec.Settings secrets are of type [resources.Secret], so they are never printed;
+	// Spec.Policy.Filters holds, for each own filter, the pointer that FilterSettings returned.
+	Spec     *resources.Spec
+	Driver   resources.Driver
+	Settings resources.Settings
+}
+
+// Agent is the agent's own section. The tags are those of [resources.Spec].
+type Agent struct {
+	Name        string        `yaml:"name,omitempty" json:"name" doc:"name of this agent in metrics and in the centre" default:"the host's name" reload:"restart"`
+	Application string        `yaml:"application,omitempty" json:"application" doc:"who calls: what stands for clients that do not name themselves" default:"name" reload:"restart"`
+	IDC         string        `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; reads: nearest prefers its groups" reload:"restart"`
+	Admin       string        `yaml:"admin,omitempty" json:"admin" doc:"where the HTTP interface listens: host:port or unix:/path" default:"127.0.0.1:8002" reload:"restart"`
+	Data        string        `yaml:"data,omitempty" json:"data" doc:"folder of the admin token, commands and resources that were changed over HTTP" default:"./data" reload:"restart"`
+	Center      []string      `yaml:"center,omitempty" json:"center,omitempty" doc:"URLs of the governance centre; empty: this file is all there is" reload:"restart"`
+	Metrics     MetricsConfig `yaml:"metrics,omitempty" json:"metrics" doc:"where metrics go besides /metrics" reload:"restart"`
+	Log         LogConfig     `yaml:"log,omitempty" json:"log" doc:"the agent's own log, on stderr" reload:"restart"`
+	Loops       int           `yaml:"loops,omitempty" json:"loops" doc:"number of I/O loops; 0 means half of the processors, at least 1" default:"0" bounds:"0 to 1024" reload:"restart"`
+	Drain       DrainConfig   `yaml:"drain,omitempty" json:"drain" doc:"how the agent stops" reload:"live"`
+}
+
+// MetricsConfig says where metrics are pushed to. They are always served at /metrics.
+type MetricsConfig struct {
+	Graphite *GraphiteConfig `yaml:"graphite,omitempty" json:"graphite,omitempty" doc:"push to Graphite, plaintext over TCP" reload:"restart"`
+}
+
+// GraphiteConfig is a Graphite server.
+type GraphiteConfig struct {
+	Address string             `yaml:"address" json:"address" doc:"host:port of the plaintext listener" required:"true" reload:"restart"`
+	Every   resources.Duration `yaml:"every,omitempty" json:"every" doc:"time between two pushes" default:"10s" bounds:"1s to 10m" reload:"restart"`
+	Prefix  string             `yaml:"prefix,omitempty" json:"prefix" doc:"put before every metric name, without the dot between" reload:"restart"`
+	Dialect string             `yaml:"dialect,omitempty" json:"dialect" doc:"statsd writes the statsd-like lines of the Weibo agent" default:"graphite" bounds:"graphite, statsd" reload:"restart"`
+}
+
+// SetDefaults fills what is empty.
+func (g *GraphiteConfig) SetDefaults() {
+	g.Every = resources.Duration(10e9)
+	g.Dialect = "graphite"
+}
+
+// LogConfig is the agent's own log.
+type LogConfig struct {
+	Level  string `yaml:"level,omitempty" json:"level" doc:"least level that is written" default:"info" bounds:"debug, info, warn, error" reload:"restart"`
+	Format string `yaml:"format,omitempty" json:"format" doc:"how a line looks" default:"text" bounds:"text, json" reload:"restart"`
+}
+
+// DrainConfig says how the agent stops. Wait is the time from "not ready" until it stops accepting, so that whoever
+// sends traffic here has seen it; Timeout is when the sessions that are left are cut, counted from the start.
+type DrainConfig struct {
+	Wait    resources.Duration `yaml:"wait,omitempty" json:"wait" doc:"time from not ready until nothing new is accepted" default:"3s" bounds:"0 to 5m" reload:"live"`
+	Timeout resources.Duration `yaml:"timeout,omitempty" json:"timeout" doc:"when sessions that are left are cut, counted from the start" default:"30s" bounds:"0 to 1h" reload:"live"`
+}
+
+// ValidateConfig checks that there is time left after the wait.
+func (c *DrainConfig) ValidateConfig() error {
+	if c.Timeout < c.Wait {
+		return resources.At("timeout", fmt.Errorf("%s is shorter than wait, %s: the timeout counts from the start", c.Timeout, c.Wait))
+	}
+	return nil
+}
+
+// SetDefaults fills what does not depend on other fields; the names follow when the section was read.
+func (a *Agent) SetDefaults() {
+	a.Admin = "127.0.0.1:8002"
+	a.Data = "./data"
+	a.Log = LogConfig{Level: "info", Format: "text"}
+	a.Drain = DrainConfig{Wait: resources.Duration(3e9), Timeout: resources.Duration(resources.DefaultDrainTimeout)}
+}
+
+// LoopCount returns the number of I/O loops to run: Loops, or half of GOMAXPROCS.
+func (a *Agent) LoopCount() int {
+	if a.Loops > 0 {
+		return a.Loops
+	}
+	return max(1, runtime.GOMAXPROCS(0)/2)
+}
+
+// Options is what a program adds to the schema. The zero value knows the registered kinds and no own filters.
+type Options struct {
+	// FilterSettings returns a pointer to a new struct with the defaults of an own filter's settings, which
+	// `policy.filters.NAME` is decoded into; nil if the filter has none. ok is false for a name that is not registered.
+	FilterSettings func(name string) (settings any, ok bool)
+	// FilterNames are the names that FilterSettings knows, for hints and the reference.
+	FilterNames []string
+}
+
+// Load reads and checks a file. An error that is not from reading it is of type [*Errors] and holds every problem.
+func Load(path string) (*Config, error) { return Options{}.Load(path) }
+
+// Parse is Load for a file's content; name stands in the errors.
+func Parse(name string, data []byte) (*Config, error) { return Options{}.Parse(name, data) }
+
+// ParseResource reads one resource, as YAML or JSON: what stands below its name in a file. It is for HTTP: secrets must
+// be references, since what is put over HTTP is kept on disk. The JSON that [Resource.JSON] writes is read back.
+func ParseResource(name string, data []byte) (*Resource, error) {
+	return Options{}.ParseResource(name, data)
+}
+
+// Load is [Load] with options.
+func (o Options) Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return o.Parse(path, data)
+}
+
+// file is the whole schema.
+type file struct {
+	Agent     Agent          `yaml:"agent,omitempty" doc:"the agent itself"`
+	Resources map[string]any `yaml:"resources,omitempty" doc:"what the application calls, by name"`
+}
+
+// Parse is [Parse] with options.
+func (o Options) Parse(name string, data []byte) (*Config, error) {
+	root, src, problems := parseTree(name, data)
+	d := &decoder{file: name, src: src, problems: problems, secrets: make(map[*node]resources.Secret), options: o}
+	if root == nil {
+		return nil, d.finish()
+	}
+	var f file
+	f.Agent.SetDefaults()
+	d.value(root, reflect.ValueOf(&f).Elem(), place{})
+	cfg := &Config{Agent: f.Agent, Resources: make(map[string]*Resource), Path: name}
+	d.agent(root.get("agent"), &cfg.Agent)
+
+	taken := listeners{d: d}
+	taken.add(orNode(root.get("agent").get("admin"), root), "agent.admin", cfg.Agent.Admin)
+	if list := root.get("resources"); list != nil && list.kind == mapNode {
+		for _, p := range list.pairs {
+			path := join("resources", p.key.text)
+			r := d.resource(p.value, path, p.key)
+			if r == nil {
+				continue
+			}
+			cfg.Resources[p.key.text] = r
+			for i, address := range r.Spec.Listen {
+				at, full := findItem(p.value, path, "listen", i)
+				taken.add(at, full, address)
+			}
+		}
+	}
+	if err := d.finish(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// ParseResource is [ParseResource] with options.
+func (o Options) ParseResource(name string, data []byte) (*Resource, error) {
+	root, src, problems := parseTree(name, data)
+	d := &decoder{file: name, src: src, problems: problems, secrets: make(map[*node]resources.Secret), options: o, remote: true}
+	if root == nil {
+		return nil, d.finish()
+	}
+	if written := root.get("name"); written != nil { // JSON carries it
+		if written.text != name {
+			d.report(written, "name", "%s is not the name of this resource, %q: leave it out, or write the same", written.describe(), name)
+		}
+		root = without(root, "name")
+	}
+	r := d.resource(root, "", &node{kind: textNode, line: 1, column: 1, text: name})
+	if err := d.finish(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// finish returns all problems as one error, or nil.
+func (d *decoder) finish() error {
+	if d.visited > maxNodes && !d.spent {
+		d.report(&node{line: 1, column: 1}, "", "too much: a config has at most %d values, with aliases counted each time", maxNodes)
+	}
+	return d.src.errors(d.problems)
+}
+
+// without returns n less one key.
+func without(n *node, key string) *node {
+	out := *n
+	out.pairs = nil
+	for _, p := range n.pairs {
+		if p.key.text != key {
+			out.pairs = append(out.pairs, p)
+		}
+	}
+	return &out
+}
+
+func orNode(n, other *node) *node {
+	if n == nil {
+		return other
+	}
+	return n
+}

@@ -1,0 +1,39 @@
+// Package control keeps what operators changed at run time: commands, and resources that were put or deleted over HTTP.
+// It survives restarts, crashes and full disks, and takes commands back when their time is over.
+//
+// The agent opens one [Store] on its data folder. The HTTP interface adds and undoes; the agent asks for the commands of
+// a resource each time OnChange names it, and compiles them into the resource.
+//
+// # On disk
+//
+//	data/commands.json      the newest generation        data/resources.json    likewise
+//	data/commands.json.1    the one before it            data/resources.json.1
+//
+// Each file is an envelope {format, revision, saved, checksum, payload}, mode 0600. A change is written in this order,
+// so that a crash between any two steps leaves the old state or the new one, never neither:
+//
+//	write NAME.tmp, fsync, close        nothing is visible yet
+//	link NAME to NAME.1 by way of a     the current generation is also the previous one
+//	  second name and a rename
+//	rename NAME.tmp to NAME             the change holds from here
+//	fsync the folder                    and survives a loss of power
+//
+// A file that cannot be read or whose checksum is wrong is renamed to NAME.broken-TIME, and the generation before it is
+// used. When both are broken the store starts empty. Either way it says so in the log and in [Store.Problems], and goes
+// on: an agent that serves without a command is better than one that does not start.
+//
+// # Invariants
+//
+//   - Add, Undo, PutResource and DeleteResource persist before they return; when they return an error nothing changed,
+//     neither in memory nor for the next start.
+//   - A command ends at its time by the monotonic clock, whatever happens to the wall clock. Expiry holds in memory even
+//     when it cannot be written; the next start drops what is past its time.
+//   - The revision grows with every change, expiry included, and never repeats, even after a fallback.
+//   - Secrets: the store writes the bytes it is given. Its caller refuses literal secrets (config.ParseResource does).
+//
+// # Locks
+//
+// Store.writing serialises changes, file access included. Store.mu guards what readers see, is held only for moments,
+// and is taken after writing. OnChange functions run with neither held, on the goroutine that made the change, or on the
+// expiry goroutine; they may call the store. Close waits for that goroutine, so an OnChange function must not call Close.
+package control

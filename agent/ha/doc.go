@@ -1,0 +1,28 @@
+// Package ha decides what happens after a failure: whether a request may be sent again, whether there is budget for it,
+// and how long a read may stay unanswered before it is sent a second time.
+//
+// # The law of retries
+//
+// How far a request got ([resources.Sent]) and what it does ([resources.Class], [resources.Retry]) decide, and nothing
+// else can overrule them:
+//
+//	                       nothing sent      written, no answer     partly answered
+//	read, idempotent       again             again, if allowed      never
+//	write, other           again             never                  never
+//	inside a sequence      never             never                  never
+//
+// "Nothing sent" includes that the upstream said that it did not execute the request; such an attempt ends as
+// unavailable. Around the law lie limits: the policy's number of tries, the client's deadline, a body of at most
+// [MaxBody], no session that is tied to its upstream, and the budget.
+//
+// # Budget
+//
+// Retries and backup requests are extra load at the worst time. One [Budget] for each resource bounds both together to a
+// share of the calls of the last ten seconds, with a small allowance so that a quiet resource may retry at all. Backups
+// have a smaller share within it.
+//
+// # Who calls
+//
+// The runtime: [Law.May] and [Budget.Take] when an attempt failed, [Backups.After] when a call is routed, and both Tick
+// methods once a second. Nothing here has a goroutine or a lock.
+package ha

@@ -1,0 +1,48 @@
+package ha
+
+import "github.com/sluice-mesh/sluice/resources"
+
+// MaxBody is the longest request, in bytes, that is sent again: longer ones are not kept.
+const MaxBody = 64 << 10
+
+// Law is the law of retries under one policy.
+type Law struct {
+	tries uint8
+	reads bool
+}
+
+// Compile takes over what the policy says.
+func Compile(f resources.Failover) Law {
+	return Law{tries: uint8(max(0, min(f.Tries, 255))), reads: f.RepeatReads()}
+}
+
+// May reports whether the attempt that c just ended may be followed by another one. It looks at what the driver filled in
+// before End. A driver whose upstream refused to execute a request says so as Unavailable and SentNothing; an answer of
+// the upstream (OutcomeError) is an answer, and never a reason to ask again.
+func (l Law) May(c *resources.Call) bool {
+	switch {
+	case !c.Outcome.Failure(),
+		c.Attempt >= l.tries,
+		c.Pinned,
+		c.ReqBytes > MaxBody,
+		c.Deadline != 0 && c.Now >= c.Deadline:
+		return false
+	}
+	return l.safe(c)
+}
+
+func (l Law) safe(c *resources.Call) bool {
+	switch c.Sent {
+	case resources.SentNothing:
+		return c.Retry != resources.RetryNever
+	case resources.SentSome:
+		return l.reads && c.Retry == resources.RetryIdempotent && c.Class == resources.ClassRead
+	}
+	return false
+}
+
+// MayBackUp reports whether a call may be sent to two endpoints at once: a read that repeats without harm.
+func MayBackUp(c *resources.Call) bool {
+	return c.Attempt == 0 && !c.Pinned && c.Class == resources.ClassRead && c.Retry == resources.RetryIdempotent &&
+		c.ReqBytes <= MaxBody
+}

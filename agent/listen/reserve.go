@@ -1,0 +1,118 @@
+package listen
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// reserve keeps one descriptor free for the moment when the process has no more. Without it the kernel keeps finished
+// connections in the backlog, where clients wait for their own timeouts.
+type reserve struct{ file *os.File }
+
+func openReserve() *reserve {
+	r := &reserve{}
+	r.reopen()
+	return r
+}
+
+func (r *reserve) reopen() {
+	if r.file == nil {
+		r.file, _ = os.Open(os.DevNull) // without descriptors it fails, and the next round tries again
+	}
+}
+
+func (r *reserve) close() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
+}
+
+// Bounds of one round of shedding: connections, and the wait for the next one.
+const (
+	shedMost = 64
+	shedWait = 10 * time.Millisecond
+)
+
+// shed accepts and closes connections that wait, with the reserve's descriptor.
+//
+// Linux takes the descriptor before it looks for a connection, so EMFILE does not say that one waits; the deadline ends
+// the round when none does.
+func (r *reserve) shed(ln net.Listener, each func()) {
+	r.close()
+	defer r.reopen()
+	timed, ok := ln.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return
+	}
+	defer timed.SetDeadline(time.Time{})
+	for range shedMost {
+		timed.SetDeadline(time.Now().Add(shedWait))
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		c.Close()
+		each()
+	}
+}
+
+func outOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// aborted reports that a connection ended before it was accepted (accept(2): errors of the new socket).
+func aborted(err error) bool {
+	return errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.EPROTO)
+}
+
+// backoff is the wait after an error of accept: from 5 ms, doubled each time, to 1 s. It logs the first error of a row
+// and then one line in ten seconds.
+type backoff struct {
+	log     *slog.Logger
+	address string
+	delay   time.Duration
+	logged  time.Time
+}
+
+const (
+	backoffFirst = 5 * time.Millisecond
+	backoffMost  = time.Second
+	backoffQuiet = 10 * time.Second
+)
+
+func (b *backoff) next(err error) time.Duration {
+	b.delay = min(max(2*b.delay, backoffFirst), backoffMost)
+	if now := time.Now(); now.Sub(b.logged) >= backoffQuiet {
+		b.logged = now
+		hint := ""
+		if outOfFiles(err) {
+			hint = "raise the limit of open files (ulimit -n, LimitNOFILE=) or lower policy.max-sessions"
+		}
+		b.log.Error("cannot accept connections", "listen", b.address, "error", err, "hint", hint)
+	}
+	return b.delay
+}
+
+func (b *backoff) reset() { b.delay = 0 }
+
+// bucket bounds a rate: up to a second's worth may come at once.
+type bucket struct {
+	every time.Duration // between two tokens in the long run
+	full  time.Time     // when the bucket will be full again, were nothing taken
+}
+
+func newBucket(rate int) *bucket { return &bucket{every: time.Second / time.Duration(rate)} }
+
+// take takes a token and returns how long to wait before using it.
+func (b *bucket) take(now time.Time) time.Duration {
+	if b.full.Before(now) {
+		b.full = now
+	}
+	b.full = b.full.Add(b.every)
+	return b.full.Sub(now) - time.Second
+}

@@ -1,0 +1,196 @@
+package runtime
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// Preview says what a command would do if it were given now, judged by the calls of the last minute.
+type Preview struct {
+	Command resources.Command `json:"command"` // with its defaults filled in
+	// Calls is how many calls per second match; when Exact is false they are at most as many: the match looks at keys or
+	// callers, which metrics do not know.
+	Calls    float64        `json:"calls_per_second"`
+	Exact    bool           `json:"exact"`
+	Groups   []PreviewGroup `json:"groups"`
+	Moves    []PreviewMove  `json:"moves"`           // switch: what would go elsewhere
+	Answered float64        `json:"answered"`        // degrade, mock, fault, limit: calls per second that would not go as they are
+	Sessions int            `json:"sessions"`        // that are open
+	Pinned   int            `json:"pinned_sessions"` // of them, tied to a connection: they move when their pin ends
+	Notes    []string       `json:"notes"`           // in plain words, what is worth knowing
+}
+
+// PreviewGroup is one group before and after.
+type PreviewGroup struct {
+	Name         string  `json:"name"`
+	Before       float64 `json:"before"` // matching calls per second
+	After        float64 `json:"after"`
+	WeightBefore int     `json:"weight_before"`
+	WeightAfter  int     `json:"weight_after"`
+}
+
+// PreviewMove is a stream of calls that would change its group.
+type PreviewMove struct {
+	From  string  `json:"from"`
+	To    string  `json:"to"`
+	Calls float64 `json:"calls_per_second"`
+}
+
+// Preview checks a command and says what it would do, without doing it.
+func (r *Resource) Preview(c resources.Command) (Preview, error) {
+	sn := r.snapshot.Load()
+	if err := c.Validate(sn.spec); err != nil {
+		return Preview{}, err
+	}
+	chosen, err := selects(c.Match, r.ops)
+	if err != nil {
+		return Preview{}, err
+	}
+	if c.Type == resources.CommandDrain && !r.hasEndpoint(c.Endpoint) {
+		return Preview{}, fmt.Errorf("resource %s has no endpoint %s: its endpoints are %s", r.name, c.Endpoint, strings.Join(r.addresses(), ", "))
+	}
+	m := c.Match
+	m.Op, m.Class = "", ""
+	p := Preview{Command: c, Exact: m.IsZero(), Groups: []PreviewGroup{}, Moves: []PreviewMove{}, Notes: []string{}}
+	now := r.traffic.minute(r.metrics, chosen)
+	for _, v := range now {
+		p.Calls += v
+	}
+	if !p.Exact {
+		p.Notes = append(p.Notes, "metrics do not know "+m.String()+": the figures are an upper bound")
+	}
+	r.sessions.each(func(s *resources.Session) {
+		p.Sessions++
+		if s.Pins() != 0 {
+			p.Pinned++
+		}
+	})
+	switch c.Type {
+	case resources.CommandSwitch:
+		r.previewSwitch(sn, &c, now, &p)
+	case resources.CommandLimit:
+		p.Answered = max(0, p.Calls-float64(c.Rate))
+	case resources.CommandDrain:
+		r.previewDrain(&c, now, &p)
+	default:
+		p.Answered = p.Calls * c.Percent.Fraction()
+	}
+	return p, nil
+}
+
+func (r *Resource) previewSwitch(sn *snapshot, c *resources.Command, now map[string]float64, p *Preview) {
+	sum, routed := 0, 0.0
+	for _, w := range c.Weights {
+		sum += w
+	}
+	before := sn.ordinary()
+	for _, g := range r.groups(sn) {
+		routed += now[g.Name]
+	}
+	for _, g := range r.groups(sn) {
+		id := -1
+		for _, pool := range r.cluster.View().Pools {
+			if pool != nil && pool.Name == g.Name {
+				id = pool.ID
+			}
+		}
+		after := c.Weights[g.Name]
+		pg := PreviewGroup{Name: g.Name, Before: now[g.Name], WeightAfter: after, After: routed * float64(after) / float64(sum)}
+		if id >= 0 {
+			pg.WeightBefore = int(before.weight(id))
+		}
+		p.Groups = append(p.Groups, pg)
+		switch {
+		case after > 0 && g.Sound == 0:
+			p.Notes = append(p.Notes, fmt.Sprintf("group %s has no sound endpoint now: its share would go to other groups that have a weight", g.Name))
+		case after > 0 && 2*g.Sound < g.Of:
+			p.Notes = append(p.Notes, fmt.Sprintf("only %d of %d endpoints of group %s are sound now", g.Sound, g.Of, g.Name))
+		}
+	}
+	p.Moves = append(p.Moves, moves(p.Groups)...)
+	if p.Pinned > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%d of %d sessions are pinned: they move when their transaction or other pin ends", p.Pinned, p.Sessions))
+	}
+}
+
+// moves pairs groups that lose calls with groups that win them, the largest first.
+func moves(groups []PreviewGroup) []PreviewMove {
+	type change struct {
+		name  string
+		calls float64
+	}
+	var lose, win []change
+	for _, g := range groups {
+		switch d := g.After - g.Before; {
+		case d > 0:
+			win = append(win, change{g.Name, d})
+		case d < 0:
+			lose = append(lose, change{g.Name, -d})
+		}
+	}
+	larger := func(a, b change) int { return -cmp.Compare(a.calls, b.calls) }
+	slices.SortStableFunc(lose, larger)
+	slices.SortStableFunc(win, larger)
+	var out []PreviewMove
+	for i, j := 0, 0; i < len(lose) && j < len(win); {
+		n := min(lose[i].calls, win[j].calls)
+		if n > 0.005 {
+			out = append(out, PreviewMove{lose[i].name, win[j].name, n})
+		}
+		if lose[i].calls -= n; lose[i].calls <= 1e-9 {
+			i++
+		}
+		if win[j].calls -= n; win[j].calls <= 1e-9 {
+			j++
+		}
+	}
+	return out
+}
+
+// previewDrain judges by the endpoint's share of its group's sound weight: calls are not counted by endpoint.
+func (r *Resource) previewDrain(c *resources.Command, now map[string]float64, p *Preview) {
+	list := r.cluster.Status()
+	for _, e := range list {
+		if e.Address != c.Endpoint {
+			continue
+		}
+		weight, others := 0, 0
+		for _, x := range list {
+			if x.Group == e.Group && x.Share > 0 {
+				weight += x.Weight
+				if x.Address != e.Address {
+					others++
+				}
+			}
+		}
+		pg := PreviewGroup{Name: e.Group, Before: now[e.Group], After: now[e.Group]}
+		if others == 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("it is the last endpoint in use of group %s: the group could not be used", e.Group))
+			pg.After = 0
+		} else if e.Share > 0 && weight > 0 {
+			p.Answered += now[e.Group] * float64(e.Weight) / float64(weight)
+			p.Notes = append(p.Notes, fmt.Sprintf("about %.1f calls/s would go to the %d other endpoints of group %s",
+				now[e.Group]*float64(e.Weight)/float64(weight), others, e.Group))
+		}
+		if e.Connections > 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("%d connections to it would be closed as they become free", e.Connections))
+		}
+		p.Groups = append(p.Groups, pg)
+	}
+	p.Answered = 0 // a drained endpoint's calls go elsewhere
+}
+
+func (r *Resource) hasEndpoint(address string) bool { return slices.Contains(r.addresses(), address) }
+
+func (r *Resource) addresses() []string {
+	var out []string
+	for _, e := range r.cluster.Status() {
+		out = append(out, e.Address)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

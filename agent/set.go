@@ -1,0 +1,374 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/agent/listen"
+	"github.com/sluice-mesh/sluice/agent/runtime"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// Sources of a resource's declaration.
+const (
+	fromFile = "file"
+	fromHTTP = "http"
+)
+
+// declared is a resource as it should be.
+type declared struct {
+	*config.Resource
+	source string
+	json   []byte
+	etag   string
+}
+
+func declare(r *config.Resource, source string) (*declared, error) {
+	js, err := r.JSON()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(js)
+	return &declared{Resource: r, source: source, json: js, etag: `"` + hex.EncodeToString(sum[:8]) + `"`}, nil
+}
+
+// member is a running resource.
+type member struct {
+	*declared
+	run   *runtime.Resource
+	certs *listen.Certificates // nil: plain
+
+	commands []resources.Command // those last compiled
+	failed   error               // why the newest commands are not in force; nil: they are
+}
+
+// set is the running resources and their listeners.
+type set struct {
+	log      *slog.Logger
+	open     func(*declared, []resources.Command) (*runtime.Resource, error)
+	commands func(resource string) []resources.Command
+	bind     func(address string) (*listen.Listener, error)
+	grace    func() time.Duration  // how long a replaced resource may take to end
+	forget   func(resource string) // drops the metrics of a resource that is gone
+
+	closing sync.WaitGroup // ends of replaced resources
+	started bool           // listeners accept; guarded by Agent.changing
+
+	mu        sync.RWMutex
+	members   map[string]*member          // guarded by mu; replaced whole
+	listeners map[string]*listen.Listener // guarded by mu; replaced whole; see listenKey
+}
+
+// get returns a member, nil when there is none.
+func (s *set) get(name string) *member {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.members[name]
+}
+
+// list returns the members by name.
+func (s *set) list() []*member {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(s.members), func(a, b *member) int { return cmp.Compare(a.Spec.Name, b.Spec.Name) })
+}
+
+// addresses returns where a resource listens, as bound.
+func (s *set) addresses(d *declared) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]string, 0, len(d.Spec.Listen))
+	for _, a := range d.Spec.Listen {
+		if l := s.listeners[listenKey(d.Spec.Name, a)]; l != nil && strings.HasSuffix(a, ":0") {
+			a = l.Addr().String()
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// listenKey is an address, made unique where the system chooses the port.
+func listenKey(resource, address string) string {
+	if strings.HasSuffix(address, ":0") && !strings.HasPrefix(address, "unix:") {
+		return resource + " " + address
+	}
+	return address
+}
+
+// plan is a change of the set: what was prepared, and what to do when all of it is ready.
+type plan struct {
+	set       *set
+	members   map[string]*member
+	listeners map[string]*listen.Listener
+
+	opened  []*member                   // new runtimes
+	bound   []*listen.Listener          // new listeners
+	updated []*member                   // running members that were given a new spec, as they were before
+	retired []*member                   // to be ended after the change
+	unbound map[string]*listen.Listener // to be closed after the change
+}
+
+// apply makes the running resources those of next, whole or not at all. Agent.changing is held.
+func (s *set) apply(next map[string]*declared) error {
+	if err := conflicts(next); err != nil {
+		return err
+	}
+	p := &plan{set: s, members: make(map[string]*member, len(next)), listeners: make(map[string]*listen.Listener), unbound: maps.Clone(s.listeners)}
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		if err := p.prepare(next[name]); err != nil {
+			p.undo()
+			return err
+		}
+	}
+	for name, m := range s.members {
+		if next[name] == nil {
+			p.retired = append(p.retired, m)
+		}
+	}
+	p.commit()
+	return nil
+}
+
+// prepare does for one resource what may fail.
+func (p *plan) prepare(d *declared) error {
+	old := p.set.members[d.Spec.Name]
+	if err := p.listen(d); err != nil {
+		return err
+	}
+	certs, err := p.certificates(d, old)
+	if err != nil {
+		return err
+	}
+	m := &member{declared: d, certs: certs}
+	m.commands, m.failed = usable(p.set.commands(d.Spec.Name), d.Spec, p.set.log)
+	switch {
+	case old == nil || reopens(old.declared, d):
+		if m.run, err = p.set.open(d, m.commands); err != nil {
+			return err
+		}
+		p.opened = append(p.opened, m)
+		if old != nil {
+			p.retired = append(p.retired, old)
+		}
+	case old.etag == d.etag && reflect.DeepEqual(old.commands, m.commands):
+		m.run = old.run
+	default:
+		if err := old.run.Update(d.Spec, m.commands); err != nil {
+			return fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+		}
+		m.run = old.run
+		p.updated = append(p.updated, old)
+	}
+	p.members[d.Spec.Name] = m
+	return nil
+}
+
+// listen takes over or binds the listeners of a resource.
+func (p *plan) listen(d *declared) error {
+	for _, a := range d.Spec.Listen {
+		key := listenKey(d.Spec.Name, a)
+		if l := p.unbound[key]; l != nil {
+			delete(p.unbound, key)
+			p.listeners[key] = l
+			continue
+		}
+		l, err := p.set.bind(a)
+		if err != nil {
+			return fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+		}
+		p.bound = append(p.bound, l)
+		p.listeners[key] = l
+	}
+	return nil
+}
+
+func (p *plan) certificates(d *declared, old *member) (*listen.Certificates, error) {
+	t := d.Spec.TLS
+	if t == nil {
+		return nil, nil
+	}
+	files := listen.Files{Cert: t.Cert, Key: t.Key, ClientCA: t.ClientCA}
+	if old != nil && old.certs != nil && old.certs.Files() == files {
+		return old.certs, nil
+	}
+	c, err := listen.LoadCertificates(files, p.set.log.With("resource", d.Spec.Name))
+	if err != nil {
+		return nil, fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+	}
+	return c, nil
+}
+
+// undo takes back what prepare did.
+func (p *plan) undo() {
+	for _, l := range p.bound {
+		l.Close()
+	}
+	for _, was := range slices.Backward(p.updated) {
+		if err := was.run.Update(was.Spec, was.commands); err != nil {
+			p.set.log.Error("a change was refused, and what was before cannot be restored", "resource", was.Spec.Name, "error", err)
+		}
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // nobody was served by them yet
+	for _, m := range p.opened {
+		m.run.Shutdown(now)
+	}
+}
+
+// commit swaps. Nothing here fails.
+func (p *plan) commit() {
+	s := p.set
+	for _, m := range p.members {
+		for _, a := range m.Spec.Listen {
+			p.listeners[listenKey(m.Spec.Name, a)].Handle(m.run.Accept, m.certs)
+		}
+	}
+	s.mu.Lock()
+	s.members, s.listeners = p.members, p.listeners
+	s.mu.Unlock()
+	if s.started {
+		for _, l := range p.bound {
+			l.Start()
+		}
+	}
+	for _, l := range p.unbound {
+		l.Close()
+	}
+	for _, m := range p.retired {
+		s.closing.Go(func() { s.retire(m) })
+	}
+}
+
+// retire ends a resource that was removed or replaced.
+func (s *set) retire(m *member) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.grace())
+	defer cancel()
+	if err := m.run.Shutdown(ctx); err != nil {
+		s.log.Warn("a replaced resource did not end in time, its sessions were cut", "resource", m.Spec.Name, "error", err)
+	}
+	if s.get(m.Spec.Name) == nil {
+		s.forget(m.Spec.Name)
+	}
+}
+
+// start begins to accept. Agent.changing is held.
+func (s *set) start() {
+	s.started = true
+	for _, l := range s.listeners {
+		l.Start()
+	}
+}
+
+// stopAccepting closes all listeners.
+func (s *set) stopAccepting() {
+	s.mu.Lock()
+	listeners := s.listeners
+	s.listeners = nil
+	s.mu.Unlock()
+	var all sync.WaitGroup
+	for _, l := range listeners {
+		all.Go(l.Close)
+	}
+	all.Wait()
+}
+
+// shutdown ends all resources at once: at their boundaries until ctx is done, then by force. It returns how many sessions
+// were cut.
+func (s *set) shutdown(ctx context.Context) error {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var late []string
+	for _, m := range s.list() {
+		all.Go(func() {
+			if err := m.run.Shutdown(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				late = append(late, m.Spec.Name)
+			}
+		})
+	}
+	all.Wait()
+	s.closing.Wait()
+	if len(late) > 0 {
+		slices.Sort(late)
+		return fmt.Errorf("sessions were cut that did not end in time: %s", strings.Join(late, ", "))
+	}
+	return nil
+}
+
+// reopens reports whether a change needs the driver to be opened anew.
+func reopens(old, next *declared) bool {
+	same := len(old.Spec.Settings) == 0 && len(next.Spec.Settings) == 0 || reflect.DeepEqual(old.Spec.Settings, next.Spec.Settings)
+	return !same || old.Spec.Kind != next.Spec.Kind || !reflect.DeepEqual(old.Settings, next.Settings) ||
+		!reflect.DeepEqual(old.Spec.UpstreamTLS, next.Spec.UpstreamTLS)
+}
+
+// conflicts finds two resources on one address. A file was checked for that; what is put over HTTP was not.
+func conflicts(next map[string]*declared) error {
+	taken := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		for _, a := range next[name].Spec.Listen {
+			key := listenKey(name, a)
+			if other, dup := taken[key]; dup {
+				return &listenError{name, fmt.Errorf("%s is taken by resource %s: choose another address", a, other)}
+			}
+			taken[key] = name
+		}
+	}
+	return nil
+}
+
+// listenError is about the listen addresses of a resource.
+type listenError struct {
+	resource string
+	err      error
+}
+
+func (e *listenError) Error() string { return "resource " + e.resource + ": listen: " + e.err.Error() }
+func (e *listenError) Unwrap() error { return e.err }
+
+// usable leaves out commands that no longer fit the spec: a group may be gone since they were given. They stay in the
+// store, so that they hold again when the spec fits again; the error says which are not in force.
+func usable(commands []resources.Command, spec *resources.Spec, log *slog.Logger) (fit []resources.Command, failed error) {
+	for _, c := range commands {
+		if err := c.Validate(spec); err != nil {
+			failed = fmt.Errorf("command %s is not in force: %w", c.ID, err)
+			log.Warn("a command does not fit its resource and is not in force", "resource", spec.Name, "command", c.ID, "error", err)
+			continue
+		}
+		fit = append(fit, c)
+	}
+	return fit, failed
+}
+
+// recompile brings the commands that the store has now into a running resource. When they are refused, those before
+// stay in force and the member remembers why. Agent.changing is held.
+func (s *set) recompile(m *member) error {
+	commands, failed := usable(s.commands(m.Spec.Name), m.Spec, s.log)
+	if reflect.DeepEqual(commands, m.commands) {
+		return failed
+	}
+	if err := m.run.Update(m.Spec, commands); err != nil {
+		s.log.Error("commands are not in force", "resource", m.Spec.Name, "error", err)
+		return fmt.Errorf("resource %s: %w", m.Spec.Name, err)
+	}
+	fresh := *m
+	fresh.commands, fresh.failed = commands, failed
+	next := maps.Clone(s.members)
+	next[m.Spec.Name] = &fresh
+	s.mu.Lock()
+	s.members = next
+	s.mu.Unlock()
+	return failed
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Every check that needs no server. All of them run, then it fails if one did, so that one run names everything.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+go=${GO:-go}
+failed=()
+
+check() {
+	local name=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		printf 'ok    %s\n' "$name"
+	else
+		printf 'FAIL  %s\n%s\n' "$name" "$out"
+		failed+=("$name")
+	fi
+}
+
+# unformatted lists files that gofmt would change and fails when there are any.
+unformatted() {
+	local out
+	out=$(find . -name '*.go' -not -path './.git/*' -not -path './.cache/*' -not -path '*/node_modules/*' -print0 | xargs -0r gofmt -l) || return 1
+	[ -z "$out" ] && return
+	printf '%s\nfix: gofmt -w FILE\n' "$out"
+	return 1
+}
+
+# shell parses every script.
+shell() {
+	local f bad=0
+	while IFS= read -r f; do bash -n "$f" || bad=1; done < <(find internal .ci -name '*.sh' -o -path '.ci/run')
+	return $bad
+}
+
+# reference compares docs/reference.md with what the code says.
+reference() {
+	local want
+	want=$(mktemp) || return 1
+	"$go" run ./internal/tools/reference >"$want" && diff -u --label docs/reference.md --label generated docs/reference.md "$want"
+	local rc=$?
+	rm -f "$want"
+	[ $rc = 0 ] || echo 'fix: make docs'
+	return $rc
+}
+
+check 'format' unformatted
+check 'shell scripts' shell
+check 'vet' "$go" vet ./...
+check 'vet, long tests' "$go" vet -tags long ./...
+check 'staticcheck' "$go" run honnef.co/go/tools/cmd/staticcheck ./...
+check 'layering and house rules' "$go" test -count=1 ./internal/layering
+check 'docs/reference.md is current' reference
+check 'go.mod is tidy' "$go" mod tidy -diff
+
+if [ ${#failed[@]} -gt 0 ]; then
+	printf '\n%d failed:' ${#failed[@]}
+	printf ' [%s]' "${failed[@]}"
+	echo
+	exit 1
+fi
