@@ -74,6 +74,14 @@ func short(s string) string {
 	return Clean(s)
 }
 
+// age is short for times since something, where 0 is a time like any other.
+func age(s string) string {
+	if s == "0s" {
+		return s
+	}
+	return short(s)
+}
+
 // Clean makes text from elsewhere safe for a terminal: control characters and those that reorder text become '?'.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {

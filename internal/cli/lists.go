@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,16 +16,13 @@ import (
 func Encode(w io.Writer, format string, raw json.RawMessage) error {
 	switch format {
 	case "json":
-		var v any
-		dec := json.NewDecoder(strings.NewReader(string(raw)))
-		dec.UseNumber()
-		if err := dec.Decode(&v); err != nil {
+		var out bytes.Buffer
+		if err := json.Indent(&out, raw, "", "  "); err != nil {
 			return err
 		}
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		out.WriteByte('\n')
+		_, err := out.WriteTo(w)
+		return err
 	case "yaml":
 		out, err := yaml.JSONToYAML(raw)
 		if err != nil {
@@ -119,7 +117,7 @@ func SessionTable(list []Named[Session]) *Table {
 	t := NewTable("RESOURCE", "ID>", "CLIENT", "CALLER", "USER", "AGE>", "CALLS>", "LAST", "PINS")
 	for _, n := range list {
 		for _, s := range n.Items {
-			t.Row(n.Resource, strconv.FormatUint(s.ID, 10), s.Client, s.Caller, s.User, short(s.Age),
+			t.Row(n.Resource, strconv.FormatUint(s.ID, 10), s.Client, s.Caller, s.User, age(s.Age),
 				strconv.FormatUint(s.Calls, 10), s.LastOp, strings.Join(s.Pins, ","))
 		}
 	}
@@ -151,7 +149,7 @@ func AgentTable(list []Agent) *Table {
 		if !a.Ready {
 			state, paint = "not ready", Bad
 		}
-		t.Row(a.Name, a.Application, a.IDC, a.Version, short(a.Uptime), state, strconv.FormatUint(a.Revision, 10), strconv.Itoa(a.Resources))
+		t.Row(a.Name, a.Application, a.IDC, a.Version, age(a.Uptime), state, strconv.FormatUint(a.Revision, 10), strconv.Itoa(a.Resources))
 		t.Paint(5, paint)
 	}
 	return t

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 )
@@ -51,16 +52,19 @@ func local(at string) bool {
 
 // Author names who gives a command: the user behind sudo if there is one, and the machine.
 func Author(env func(string) string) string {
-	user := env("SUDO_USER")
-	if user == "" {
-		user = env("USER")
+	name := env("SUDO_USER")
+	if name == "" {
+		name = env("USER")
 	}
-	if user == "" {
-		user = fmt.Sprintf("uid-%d", os.Getuid())
+	if name == "" {
+		name = fmt.Sprintf("uid-%d", os.Getuid())
+		if u, err := user.Current(); err == nil && u.Username != "" {
+			name = u.Username
+		}
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return user
+		return name
 	}
-	return user + "@" + host
+	return name + "@" + host
 }

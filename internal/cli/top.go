@@ -70,7 +70,7 @@ func (t *Top) title(b *strings.Builder, s *Status, now time.Time) {
 		who += " in " + s.IDC
 	}
 	fmt.Fprintf(b, "%s %s  %s  %s  up %s  revision %d  %s\n", t.style.Text(Head, "sluice"), Clean(s.Version), Clean(who),
-		t.style.Text(paint, state), short(s.Uptime), s.Revision, now.Local().Format("15:04:05"))
+		t.style.Text(paint, state), age(s.Uptime), s.Revision, now.Local().Format("15:04:05"))
 }
 
 func (t *Top) resources(s *Status) *Table {
@@ -120,6 +120,9 @@ func (t *Top) row(table *Table, key string, cells []string, rate Rate) {
 	table.Row(cells...)
 	if rate.Errors > 0 {
 		table.Paint(4, Bad)
+	}
+	if cells[2] == "" {
+		table.Blank(2)
 	}
 	for i := 7; i < 12; i++ { // what is counted for the whole resource only
 		if cells[i] == "" {

@@ -85,14 +85,14 @@ type Operation struct {
 
 // Session is one of GET /v1/resources/NAME/sessions.
 type Session struct {
-	ID       uint64   `json:"id"`
-	Client   string   `json:"client"`
-	Caller   string   `json:"caller"`
-	User     string   `json:"user"`
-	Age      string   `json:"age"`
-	Calls    uint64   `json:"calls"`
-	LastOp   string   `json:"last-op"`
-	Pins     []string `json:"pins"`
+	ID     uint64   `json:"id"`
+	Client string   `json:"client"`
+	Caller string   `json:"caller"`
+	User   string   `json:"user"`
+	Age    string   `json:"age"`
+	Calls  uint64   `json:"calls"`
+	LastOp string   `json:"last-op"`
+	Pins   []string `json:"pins"`
 }
 
 // Command is one of GET /v1/commands.

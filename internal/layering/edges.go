@@ -147,8 +147,12 @@ var edges = []edge{
 		Reason: "codecs have no sockets, no clocks, no state that others share: the same bytes always give the same answer",
 	},
 	{
-		From: "...", Except: commands + " testenv/... agent/filter/conformance/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",
-		Reason: "tests belong into test files; the importable ones are testenv and the conformance suite of filters",
+		From: "...", Except: commands + " testenv/... agent/filter/conformance/... agent/admin/admintest/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",
+		Reason: "tests belong into test files; what tests of several packages import is testenv, admintest and the conformance suite of filters",
+	},
+	{
+		From: "...", Except: "agent/admin/admintest/... agent/filter/conformance/...", To: "agent/admin/admintest/... agent/filter/conformance/...",
+		Reason: "these exist for tests and must not be linked into a program",
 	},
 	{
 		From: "...", Direct: true, To: "ext:log ext:io/ioutil ext:math/rand",

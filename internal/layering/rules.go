@@ -18,7 +18,7 @@ type call struct {
 var forbiddenCalls = []call{
 	{Func: "os.Exit", In: "...", Except: commands, Reason: "only a command ends the process: everything else returns its error and lets its owners clean up"},
 	{Func: "log/slog.SetDefault", In: "...", Except: commands, Reason: "the logger is handed down; a global one cannot be told apart by resource"},
-	{Func: "time.Sleep", In: "agent/... resources/... protocols/... metrics/... internal/...", Except: commands + " internal/cli/...",
+	{Func: "time.Sleep", In: "agent/... resources/... protocols/... metrics/... internal/...", Except: commands + " internal/cli/... agent/admin/admintest/...",
 		Reason: "a sleep has no owner that can end it: wait on a timer and a context together"},
 	{Func: "time.After", In: "protocols/... resources/... agent/filter/... internal/loop/...", Except: "agent/filter/conformance/...",
 		Reason: "a timer for each call is an allocation and a wake-up for each call: the loops' timers and deadlines serve"},

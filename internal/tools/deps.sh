@@ -47,7 +47,9 @@ fi
 # While this file says 101, Debian's packages do not start their services.
 policy=/usr/sbin/policy-rc.d
 ours=no
+log=$(mktemp)
 restore() {
+	rm -f "$log"
 	[ "$ours" = no ] || $root rm -f "$policy"
 }
 trap restore EXIT
@@ -58,23 +60,22 @@ if [ ! -e "$policy" ]; then
 	$root chmod 755 "$policy"
 fi
 
-log=$(mktemp)
 apt() {
-	if ! $root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1; then
-		tail -n 20 "$log" >&2
-		return 1
-	fi
+	$root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 "$@" >"$log" 2>&1
+}
+fail() {
+	tail -n 20 "$log" >&2
+	die "$*"
 }
 
 say "installing$packages"
 # shellcheck disable=SC2086 # the lists are words
 if ! apt install -y --no-install-recommends $packages; then
 	say "trying again with fresh package lists"
-	apt update || die "apt-get update failed: see above; check the network and /etc/apt/sources.list"
+	apt update || fail "apt-get update failed: see above; check the network and /etc/apt/sources.list"
 	# shellcheck disable=SC2086
-	apt install -y --no-install-recommends $packages || die "apt-get install$packages failed: see above"
+	apt install -y --no-install-recommends $packages || fail "apt-get install$packages failed: see above"
 fi
-rm -f "$log"
 
 for s in $services; do
 	if [ -d /run/systemd/system ]; then
