@@ -80,8 +80,11 @@ func (n *Node) Rise(now, ramp int64) {
 		n.rise.Store(0)
 		return
 	}
+	if now == 0 { // which would mean that it does not rise
+		now = 1
+	}
 	n.ramp.Store(ramp)
-	n.rise.Store(max(now, 1))
+	n.rise.Store(now)
 }
 
 // Share returns the part of its weight that the node gets at now: 1, or less during slow start, but at least 0.1.

@@ -299,7 +299,7 @@ func TestProbesTakeDownAndBringBack(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		if st := g.c.Status()[1]; st.Share != 1 {
-			t.Errorf("share %v after the slow start", st.Share)
+			t.Errorf("%+v after the slow start", st)
 		}
 	})
 }

@@ -45,7 +45,9 @@ func (d *dialer) reserve(now int64, rate float64) int64 {
 	defer d.mu.Unlock()
 	gap := int64(1e9 / rate)
 	burst := max(1, int64(rate/10))
-	d.due = max(d.due, now-(burst-1)*gap)
+	if earliest := now - (burst-1)*gap; d.due == 0 || d.due < earliest {
+		d.due = earliest
+	}
 	wait := d.due - now
 	d.due += gap
 	return wait

@@ -23,9 +23,9 @@ type Link struct {
 // Chain is the filters of one resource that are on, in order.
 type Chain []Link
 
-// Compile builds every registered filter for the resource that env describes. old is the chain that serves the resource
-// now, nil at first. On an error nothing is kept and old goes on; the error holds one line for each filter that refused.
-// After the new chain has taken over, the caller closes the old one with old.Close(new).
+// Compile builds every registered filter for the resource that env describes. old is the chain that serves the
+// resource now, nil at first. On an error nothing is kept and old goes on; the error holds one line for each filter
+// that refused. After the new chain has taken over, the caller closes the old one with old.Close(new).
 func Compile(env *Env, old Chain) (Chain, error) {
 	return compile(Definitions(), env, old)
 }
@@ -51,8 +51,8 @@ func compile(defs []Definition, env *Env, old Chain) (Chain, error) {
 	return chain, nil
 }
 
-// Compile builds one filter: it decodes the settings that the policy has for it, if it is one of those that have any, and
-// calls Build. A nil filter means that it is off.
+// Compile builds one filter: it decodes the settings that the policy has for it, if it is one of those that have any,
+// and calls Build. A nil filter means that it is off.
 func (d Definition) Compile(env *Env, old resources.Filter) (resources.Filter, error) {
 	env.Settings = nil
 	if d.Settings != nil {

@@ -38,8 +38,8 @@ type Definition struct {
 	// bounds tags. A filter that has Settings is built only for resources whose policy names it; one without them is
 	// built for every resource.
 	Settings func() any
-	// Build compiles the filter for one resource. A nil filter without an error means that it is off there. old is the
-	// instance that is being replaced, nil when there was none, from which state is kept by identity.
+	// Build compiles the filter for one resource. A nil filter without an error means that it is off there. old is
+	// the instance that is being replaced, nil when there was none, from which state is kept by identity.
 	Build func(env *Env, old resources.Filter) (resources.Filter, error)
 }
 
@@ -90,8 +90,8 @@ var registry struct {
 	list []Definition // sorted
 }
 
-// Register adds a filter. It is called from init functions and panics on a definition that is incomplete or that has the
-// name of another one.
+// Register adds a filter. It is called from init functions and panics on a definition that is incomplete or that has
+// the name of another one.
 func Register(d Definition) {
 	if d.Name == "" || d.Build == nil {
 		panic(fmt.Sprintf("filter: definition %q needs a Name and a Build function", d.Name))

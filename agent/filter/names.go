@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// OpNames returns the names of the operations by OpID, as they are now. Filters take them when they are built, so that
-// a call finds the name of its operation by an index; see [OpName].
+// OpNames returns the names of the operations by OpID, as they are now. Filters take them when they are built, so
+// that a call finds the name of its operation by an index; see [OpName].
 func (e *Env) OpNames() []string {
 	names := make([]string, e.Ops.Len())
 	for i := range names {

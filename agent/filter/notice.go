@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Notice is something that a filter has to say while calls run: a breaker opened, a rule that only observes would have
-// refused. It is made by Build and posted by calls; the saying is done on a goroutine of Sinks, so that a log that hangs
-// holds up no call.
+// Notice is something that a filter has to say while calls run: a breaker opened, a rule that only observes would
+// have refused. It is made by Build and posted by calls; the saying is done on a goroutine of Sinks, so that a log
+// that hangs holds up no call.
 type Notice struct {
 	every int64
 	last  atomic.Int64

@@ -32,8 +32,8 @@ func (e *Env) Rules(t resources.CommandType, effect func(*resources.Command, *Ru
 	return out, nil
 }
 
-// Pick returns the rule that hits the call, nil when none does. The newest command that selects the call decides alone:
-// when its percentage spares the call, older commands do not get another chance.
+// Pick returns the rule that hits the call, nil when none does. The newest command that selects the call decides
+// alone: when its percentage spares the call, older commands do not get another chance.
 func (rs Rules) Pick(c *resources.Call) *Rule {
 	for i := range rs {
 		if r := &rs[i]; r.Selector.Match(c) {

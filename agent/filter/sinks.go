@@ -18,7 +18,8 @@ type SinkOptions struct {
 	Registry *metrics.Registry // where drops are counted, in sluice_dropped_total
 	// Spans opens the exporter of spans for a collector's URL; nil: resources that name one are refused.
 	Spans func(url string) (SpanSink, error)
-	// Open opens a file of the access log for appending; nil: stdout, stderr or a file of mode 0640. Tests replace it.
+	// Open opens a file of the access log for appending; nil: stdout, stderr or a file of mode 0640. Tests replace
+	// it.
 	Open func(path string) (io.WriteCloser, error)
 	// Grace is how long Close waits for a file that takes no bytes; 0: 2 s.
 	Grace time.Duration
@@ -64,8 +65,8 @@ func NewSinks(o SinkOptions) *Sinks {
 	return s
 }
 
-// Dropped returns the counter of things that were given up: "accesslog", "notice", "observe" or another word. It takes
-// no lock for these three; filters keep what it returns.
+// Dropped returns the counter of things that were given up: "accesslog", "notice", "observe" or another word. It
+// takes no lock for these three; filters keep what it returns.
 func (s *Sinks) Dropped(what string) *metrics.Counter {
 	if c, ok := s.dropped[what]; ok {
 		return c
@@ -73,8 +74,8 @@ func (s *Sinks) Dropped(what string) *metrics.Counter {
 	return s.opt.Registry.Dropped(what)
 }
 
-// AccessLog opens the log at path, which is stdout, stderr or a file, or returns the open one. Each successful call is
-// matched by one Release of the writer. format is text or json; lines of both may share a file.
+// AccessLog opens the log at path, which is stdout, stderr or a file, or returns the open one. Each successful call
+// is matched by one Release of the writer. format is text or json; lines of both may share a file.
 func (s *Sinks) AccessLog(path, format string) (*LineWriter, error) {
 	if s == nil {
 		return nil, fmt.Errorf("access log %s: this agent was started without log files", path)
@@ -153,8 +154,8 @@ func (s *Sinks) Reopen() {
 	}
 }
 
-// Close writes what is waiting, closes the files and exporters and waits for every goroutine. A file that takes no bytes
-// for the grace time is left behind with an error that names it.
+// Close writes what is waiting, closes the files and exporters and waits for every goroutine. A file that takes no
+// bytes for the grace time is left behind with an error that names it.
 func (s *Sinks) Close() error {
 	s.mu.Lock()
 	if s.closed {

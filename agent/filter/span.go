@@ -27,8 +27,8 @@ type Span struct {
 	ResponseBytes int64
 }
 
-// SpanSink sends spans on. Export must not block; false means that the span was dropped, which the sink counts itself.
-// A sink that is an io.Closer is closed, and so flushed, with the Sinks that opened it.
+// SpanSink sends spans on. Export must not block; false means that the span was dropped, which the sink counts
+// itself. A sink that is an io.Closer is closed, and so flushed, with the Sinks that opened it.
 type SpanSink interface {
 	Export(Span) bool
 }

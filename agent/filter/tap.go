@@ -59,10 +59,10 @@ func (t *Tap) Active() bool { return t.list.Load() != nil }
 // Dropped returns how many events observers were too slow to take.
 func (t *Tap) Dropped() uint64 { return t.dropped.Load() }
 
-// Subscribe begins to watch the calls that sel selects (nil: all) and that take longer than slowerThan (0: all). buf is
-// how many events may wait for the reader; what comes on top is dropped and counted. cancel ends it and may be called
-// more than once; the channel is not closed then, but nothing comes any more. When MaxSubscribers watch already, the
-// channel comes back closed.
+// Subscribe begins to watch the calls that sel selects (nil: all) and that take longer than slowerThan (0: all). buf
+// is how many events may wait for the reader; what comes on top is dropped and counted. cancel ends it and may be
+// called more than once; the channel is not closed then, but nothing comes any more. When MaxSubscribers watch
+// already, the channel comes back closed.
 func (t *Tap) Subscribe(sel *resources.Selector, slowerThan time.Duration, buf int) (<-chan Event, func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

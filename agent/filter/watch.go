@@ -6,9 +6,9 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// The request behind a call can be read only while the call begins, and the filters that watch calls (access log, live
-// calls) know only when it ended whether they want its text. So they keep the text of calls in flight here. They share
-// the text and one slot of Call.Scratch:
+// The request behind a call can be read only while the call begins, and the filters that watch calls (access log,
+// live calls) know only when it ended whether they want its text. So they keep the text of calls in flight here. They
+// share the text and one slot of Call.Scratch:
 //
 //	bits 0..15   text: 0 none, else index+1 of a Texts entry
 //	bits 16..47  subscribers of the tap that selected the call
@@ -25,8 +25,8 @@ type watchSlot struct {
 	owner bool // somebody owns the text
 }
 
-// Texts holds the readable text of calls in flight. Entries are claimed and released without locks; when too many calls
-// are in flight some go without a text. The memory, some 350 KB, is made when the first text is kept.
+// Texts holds the readable text of calls in flight. Entries are claimed and released without locks; when too many
+// calls are in flight some go without a text. The memory, some 350 KB, is made when the first text is kept.
 type Texts struct {
 	entries atomic.Pointer[[maxTexts]textEntry]
 }

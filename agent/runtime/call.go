@@ -139,8 +139,10 @@ func (sn *snapshot) ruleSince(c *resources.Call, id string) *rule {
 
 // place puts an attempt on an endpoint.
 func (r *Resource) place(c *resources.Call, ep *resources.Endpoint, at int64) *resources.Endpoint {
-	c.Endpoint = ep
-	c.Routed = max(at, 1)
+	if at == 0 { // which would mean that it is not routed
+		at = 1
+	}
+	c.Endpoint, c.Routed = ep, at
 	ep.Inflight.Add(1)
 	return ep
 }

@@ -48,6 +48,7 @@ type command struct {
 	special special
 	split   split
 	subs    *resp.Names[*command] // of a container
+	wrong   *command              // stands for a request with a wrong number of arguments: a server only refuses it
 }
 
 // keySpec says where keys are among the arguments (https://redis.io/docs/reference/key-specs/).
@@ -232,13 +233,15 @@ func (t *table) lookup(r *resp.Request, buf []byte) *command {
 	if !ok {
 		return t.unknown
 	}
-	if c.subs == nil || r.Argc < 2 {
-		return c
+	if c.subs != nil && r.Argc > 1 {
+		if c, ok = c.subs.Lookup(r.Arg(buf, 1)); !ok {
+			return t.unknown
+		}
 	}
-	if sub, ok := c.subs.Lookup(r.Arg(buf, 1)); ok {
-		return sub
+	if r.Argc < c.arity || r.Argc < -c.arity || c.arity > 0 && r.Argc > c.arity {
+		return c.wrong
 	}
-	return t.unknown
+	return c
 }
 
 // newTable builds a table. intern gives operations their ids.
@@ -247,6 +250,7 @@ func newTable(list []described, intern func(resources.OpInfo) resources.OpID) *t
 	for _, d := range list {
 		c := newCommand(d)
 		c.op = intern(resources.OpInfo{Name: c.name, Class: c.class, Retry: c.retry})
+		c.wrong = &command{name: c.name, op: c.op, class: c.class, retry: c.retry, flags: c.flags, arity: c.arity}
 		t.list = append(t.list, c)
 	}
 	for _, c := range t.list {

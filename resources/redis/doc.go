@@ -1,2 +1,53 @@
-// Package redis is the driver for Redis.
+// Package redis is the driver for Redis and everything that speaks RESP2 or RESP3: it lets many clients share few
+// pipelined connections to servers, and notices nothing being different is what its clients are promised.
+//
+// The agent calls it through the contract of package resources; it runs on the event loops of internal/loop and finds
+// the bounds of requests and replies with protocols/resp. It never builds a value of what passes through.
+//
+// # How a GET goes
+//
+//	client ──OnData──> session: Scan, command table, Begin (filters), Route (commands, weights, roles, balance)
+//	                      │ append the request's own bytes, and an expectation of its reply
+//	                      v
+//	                   upstream ──one write a round──> server
+//	                      │ replies in order: the head expectation says whose it is; End
+//	                      v
+//	                   session: in its own order ──one write a round──> client
+//
+// All of this happens on one loop. A resource has one shard for each loop, shards share nothing, and so there are no
+// locks. A call waits in two queues: its session's, in the order of requests, and its upstream's, in the order of replies.
+//
+// # Files
+//
+//	driver.go settings.go       the resource, its settings
+//	commands.go special.go      what a command does, from the server's own COMMAND output
+//	session.go                  one client: requests, their order, back-pressure
+//	special_request.go          requests that are more than their bytes
+//	change.go                   AUTH, HELLO, SELECT
+//	txn.go pin.go               transactions, and everything else that needs a connection of its own
+//	upload.go                   requests too large to be gathered
+//	split.go cluster.go         keys on many servers
+//	shard.go pool.go upstream.go dispatch.go connect.go   connections to servers
+//	sentinel.go probe.go        roles and health
+//
+// # What always holds
+//
+//   - An expectation is queued before the first byte of its request is written, and leaves the queue with its reply or
+//     with the connection. Who gave up waiting is replaced by nobody; the reply is then read and dropped.
+//   - A connection is shared only by sessions with equal attributes: user, database, protocol version. It is lent to a
+//     session alone when a request would make it mean something else to others, and comes back only when the server's
+//     replies prove that it is clean (pin.go).
+//   - Requests of one client to one server stay on one connection as long as one of them is unanswered, and replies leave
+//     in the order of requests.
+//   - A request is sent a second time only if no byte of it was written, if the server said that it did not execute it, or
+//     if it only reads. What was written and not answered, and is no read, is answered UNKNOWN.
+//   - What the agent answers by itself is an error, or what the server would have said about the session (OK to CLIENT
+//     SETNAME). It never claims that data was written.
+//
+// # Memory
+//
+// Requests wait in the upstream's buffer until they are answered, so that sending one again needs no copy. Arguments over
+// 32 KiB are not gathered: such a request gets a connection of its own and is passed on as it arrives. Replies over 32 KiB
+// are passed on as they arrive; a client that does not take them stops the reading of that connection, which then gets
+// nothing new. An idle client costs its session and no buffer.
 package redis

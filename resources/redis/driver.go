@@ -42,6 +42,9 @@ func (d *Driver) Settings(raw func(any) error) (resources.Settings, error) {
 	return s, nil
 }
 
+// PolicyDefaults implements resources.PolicyDefaulter.
+func (d *Driver) PolicyDefaults(p *resources.Policy) { p.Timeout = resources.Duration(DefaultTimeout) }
+
 // SettingsDoc returns the settings with their defaults, for the reference.
 func (d *Driver) SettingsDoc() any {
 	s := &Settings{}

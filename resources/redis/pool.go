@@ -21,7 +21,6 @@ type pool struct {
 	slow   []*upstream // shared ones that are held up by a long reply: nothing new goes there
 	idle   []*upstream // clean, for the next loan
 	lent   int
-	turn   int
 }
 
 func (p *pool) empty() bool { return len(p.shared)+len(p.slow)+len(p.idle)+p.lent == 0 }
@@ -51,16 +50,6 @@ func (p *pool) lane(s *session) *upstream {
 		}
 	}
 	return p.shared[int(s.rs.ID%uint64(len(p.shared)))]
-}
-
-// other returns a shared connection that is not u, for a backup request.
-func (p *pool) other(u *upstream) *upstream {
-	for _, v := range p.shared {
-		if v != u {
-			return v
-		}
-	}
-	return p.dial(modeShared)
 }
 
 // lease returns a connection for one session alone; nil when too many are lent.

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/protocols/resp"
@@ -176,6 +177,8 @@ func (s *session) request() int {
 	switch {
 	case !s.loggedIn && cmd.flags&flagNoAuth == 0:
 		s.local(cmd, noAuth, false)
+	case !s.loggedIn && cmd.wrong == nil:
+		s.local(cmd, resp.AppendError(nil, "ERR wrong number of arguments for '"+strings.ToLower(cmd.name)+"' command"), false)
 	case cmd.special == spNone && s.pin == nil && s.pins == 0 && !s.txn.lost:
 		if s.sh.partitioned && (cmd.split.all() || len(cmd.keys) > 0) {
 			if n := s.splitRequest(cmd); n != notSplit {

@@ -57,28 +57,29 @@ func (s *Settings) fill() error {
 	setDefault(&s.MaxBulk, 512<<20)
 	setDefault(&s.Connections, 1)
 	setDefault(&s.Leases, 1000)
+	var errs []error
+	refuse := func(field, format string, args ...any) {
+		errs = append(errs, resources.At(field, fmt.Errorf(format, args...)))
+	}
 	if s.HashTag != "" && len(s.HashTag) != 2 {
-		return fmt.Errorf("hash-tag: %q is not two characters, such as {}", s.HashTag)
+		refuse("hash-tag", "%q is not two characters, such as {}", s.HashTag)
 	}
 	if s.Topology == topologyCluster && s.DB != 0 {
-		return errors.New("db: a cluster has only database 0")
+		refuse("db", "a cluster has only database 0")
 	}
-	if s.Topology == topologyCluster && s.Profile == profileTransparent {
-		return errors.New("profile: transparent needs one server for each client, and a cluster has many; use multiplexed")
-	}
-	if s.Topology == topologyHashed && s.Profile == profileTransparent {
-		return errors.New("profile: transparent needs one server for each client, and hashed has many; use multiplexed")
+	if s.Profile == profileTransparent && (s.Topology == topologyCluster || s.Topology == topologyHashed) {
+		refuse("profile", "transparent gives each client one server, but with topology %s its keys live on many; use multiplexed", s.Topology)
 	}
 	seen := map[string]bool{}
 	for i := range s.Users {
 		u := &s.Users[i]
 		setDefault(&u.Name, "default")
 		if seen[u.Name] {
-			return fmt.Errorf("users: %q is there twice", u.Name)
+			refuse(fmt.Sprintf("users[%d].name", i), "user %q is there twice", u.Name)
 		}
 		seen[u.Name] = true
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func setDefault[T comparable](at *T, v T) {

@@ -45,7 +45,6 @@ type upstream struct {
 	lessee *session
 	conn   *loop.Conn
 	wait   []byte // requests that were made before the connection was ready
-	err    error
 
 	ring       []entry // power of two; entry i is at i & (len-1)
 	head, tail uint64

@@ -158,8 +158,8 @@ func appendName(dst []byte, name string) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendQuoted writes s as a JSON string, which the text form uses too. Bytes that are no UTF-8 become U+FFFD; what is
-// over maxField bytes is cut.
+// appendQuoted writes s as a JSON string, which the text form uses too. Bytes that are no UTF-8 become U+FFFD; what
+// is over maxField bytes is cut.
 func appendQuoted[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	cut := len(s) > maxField

@@ -1,5 +1,5 @@
-// Package acl refuses calls by rule: what a deny rule selects, and, where there is an allow list, what none of its rules
-// selects. Deny wins.
+// Package acl refuses calls by rule: what a deny rule selects, and, where there is an allow list, what none of its
+// rules selects. Deny wins.
 //
 // The refusal is the protocol's own "no permission", with the rule in its text:
 //

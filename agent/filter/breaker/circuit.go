@@ -32,8 +32,8 @@ type circuit struct {
 	notice *filter.Notice
 }
 
-// table holds the circuits of a resource and the rule that they follow. Successive filters share it while the rule is the
-// same; the last one to leave takes its circuits out of the gauge.
+// table holds the circuits of a resource and the rule that they follow. Successive filters share it while the rule is
+// the same; the last one to leave takes its circuits out of the gauge.
 type table struct {
 	rule  resources.Breaker // its Mode is empty: it may change
 	geo   geometry

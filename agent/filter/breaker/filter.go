@@ -143,7 +143,8 @@ type CircuitStatus struct {
 	Opened *time.Time `json:"opened,omitempty"` // when it opened last
 }
 
-// Status returns the circuits of the operations that were called, those that are not closed first, as []CircuitStatus.
+// Status returns the circuits of the operations that were called, those that are not closed first, as
+// []CircuitStatus.
 func (f *Filter) Status() any {
 	now := clock.Now()
 	out := []CircuitStatus{}

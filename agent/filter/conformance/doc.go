@@ -1,5 +1,5 @@
-// Package conformance checks that a filter keeps the rules of the chain. Each standard filter is run through it, and the
-// author of an own filter does the same in a test of three lines:
+// Package conformance checks that a filter keeps the rules of the chain. Each standard filter is run through it, and
+// the author of an own filter does the same in a test of three lines:
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, office.Definition, conformance.Case{Name: "closed", Policy: policy})
@@ -17,6 +17,6 @@
 //	concurrent  calls on several goroutines while the filter is rebuilt and closed (meaningful with -race)
 //	blocking    calls end although log files, the agent's log, the collector and observers take nothing
 //
-// The package also has the [Fixture] that these checks use: a resource with operations, endpoints, a session, sinks and a
-// clock that the test moves, for tests of a filter's own behaviour.
+// The package also has the [Fixture] that these checks use: a resource with operations, endpoints, a session, sinks
+// and a clock that the test moves, for tests of a filter's own behaviour.
 package conformance

@@ -37,8 +37,8 @@ type Fixture struct {
 	hang  chan struct{} // closed: everything that hangs goes on
 }
 
-// New returns a fixture with the policy (nil: the default one), whose log files, log and spans are kept in memory. It is
-// closed with the test.
+// New returns a fixture with the policy (nil: the default one), whose log files, log and spans are kept in memory. It
+// is closed with the test.
 func New(t testing.TB, policy *resources.Policy, commands ...resources.Command) *Fixture {
 	return newFixture(t, policy, commands, nil)
 }
@@ -128,8 +128,8 @@ func (f *Fixture) Call(op string) *resources.Call {
 	return c
 }
 
-// Reset makes c a new call of an operation that begins now, as a driver and the runtime do with the calls of their free
-// lists. It does not allocate. What belongs to filters keeps what the last call left there.
+// Reset makes c a new call of an operation that begins now, as a driver and the runtime do with the calls of their
+// free lists. It does not allocate. What belongs to filters keeps what the last call left there.
 func (f *Fixture) Reset(c *resources.Call, op string) {
 	id, ok := f.Ops.Lookup(op)
 	if !ok {
@@ -143,8 +143,8 @@ func (f *Fixture) Reset(c *resources.Call, op string) {
 	f.Session.Calls.Add(1)
 }
 
-// End fills in how a call ended: after took, with this outcome. A call that f stopped passes its stop, others nil; these
-// are taken to have been routed.
+// End fills in how a call ended: after took, with this outcome. A call that f stopped passes its stop, others nil;
+// these are taken to have been routed.
 func (f *Fixture) End(c *resources.Call, stop *resources.Stop, o resources.Outcome, took time.Duration) {
 	c.Now = c.Start + int64(took)
 	if stop != nil {

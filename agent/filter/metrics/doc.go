@@ -1,9 +1,9 @@
-// Package metrics counts calls: how many by group, operation, class and outcome, how long they took, how many were slow,
-// their bytes, and how many are in flight.
+// Package metrics counts calls: how many by group, operation, class and outcome, how long they took, how many were
+// slow, their bytes, and how many are in flight.
 //
 // It is second in the chain, after the access log, so that calls which later filters refuse are counted with their
-// outcome; they have the group "none", since they were never routed. It also marks slow calls (Call.Slow) for the filters
-// that run OnDone after it.
+// outcome; they have the group "none", since they were never routed. It also marks slow calls (Call.Slow) for the
+// filters that run OnDone after it.
 //
 // # Cells
 //
@@ -12,9 +12,9 @@
 //
 //	groups[Endpoint.GroupID] --> ops[Call.Op] --> classes[Call.Class] --> cell
 //
-// The first call of a group and operation makes its entry: that call takes the registry's lock and allocates, and is the
-// only one. Operations that were learnt after the filter was compiled count as the catch-all operation until the next
-// compilation. The arrays are kept across compilations while groups and operations are the same.
+// The first call of a group and operation makes its entry: that call takes the registry's lock and allocates, and is
+// the only one. Operations that were learnt after the filter was compiled count as the catch-all operation until the
+// next compilation. The arrays are kept across compilations while groups and operations are the same.
 //
 // Streams (ClassStream) last as long as their clients like and are never slow.
 package metrics

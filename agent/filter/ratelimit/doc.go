@@ -1,13 +1,13 @@
-// Package ratelimit refuses calls over a rate: the limits of the policy and the limit commands of operators. A call must
-// pass all that select it.
+// Package ratelimit refuses calls over a rate: the limits of the policy and the limit commands of operators. A call
+// must pass all that select it.
 //
 // # Algorithm
 //
 // Each limit is a virtual scheduler (GCRA, ITU-T I.371; a leaky bucket that is kept as one number). It holds the
 // theoretical arrival time: the time at which the calls that passed so far would be used up at the exact rate. A call
-// that comes at `now` moves it on by one interval, from now if it lies in the past, and passes if it then lies at most
-// burst intervals ahead. So `burst` calls pass at once after a pause, and the rate holds from then on. One int64, one
-// compare-and-swap for a call that passes, none for one that is refused, and no clock: now is Call.Start.
+// that comes at `now` moves it on by one interval, from now if it lies in the past, and passes if it then lies at
+// most burst intervals ahead. So `burst` calls pass at once after a pause, and the rate holds from then on. One
+// int64, one compare-and-swap for a call that passes, none for one that is refused, and no clock: now is Call.Start.
 //
 // Times are kept in sixteenths of a nanosecond, so that the rate is exact to better than 0.1 % up to a million per
 // second.
@@ -18,6 +18,6 @@
 //   - A rate of 0/s refuses every call that is selected.
 //   - A limit whose mode is observe never refuses. It counts in sluice_would_refuse_total{resource, filter, rule} and
 //     says so in the agent's log, at most every ten seconds.
-//   - State is kept across compilations by identity {match, rate, burst}: changing one limit leaves the others as full
-//     as they were. Two limits of the same identity are told apart by their order.
+//   - State is kept across compilations by identity {match, rate, burst}: changing one limit leaves the others as
+//     full as they were. Two limits of the same identity are told apart by their order.
 package ratelimit

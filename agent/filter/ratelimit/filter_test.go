@@ -166,7 +166,8 @@ func TestConcurrentCallsGetExactlyTheBurst(t *testing.T) {
 	}
 }
 
-// Over every stretch of time at most burst + rate·time calls pass, and a caller that keeps to the rate is never refused.
+// Over every stretch of time at most burst + rate·time calls pass, and a caller that keeps to the rate is never
+// refused.
 func TestNeverOverTheRate(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rate := rapid.Float64Range(0.01, 2e6).Draw(rt, "rate")

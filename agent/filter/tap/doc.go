@@ -1,7 +1,8 @@
 // Package tap shows live calls to those who observe a resource: `sluice observe` and GET /v1/observe.
 //
 // The work is done by filter.Tap, which belongs to the resource and outlives compilations. While nobody observes, the
-// filter costs one atomic load for a call that begins and one look at the call's slot when it ends. While somebody does,
+// filter costs one atomic load for a call that begins and one look at the call's slot when it ends. While somebody
+// does,
 //
 //	OnCall   asks each observer's selector, and keeps the request's text if one of them wants the call
 //	OnDone   sends an Event to each of these observers without waiting; what an observer is too slow to take is
