@@ -121,9 +121,18 @@ func (a *Agent) openResources() error {
 	return nil
 }
 
+// looper is a driver that runs I/O loops: it returns itself with so many of them.
+type looper interface {
+	WithLoops(n int) resources.Driver
+}
+
 func (a *Agent) openResource(d *declared, commands []resources.Command) (*runtime.Resource, error) {
+	driver := d.Driver
+	if l, ok := driver.(looper); ok {
+		driver = l.WithLoops(a.identity.LoopCount())
+	}
 	r, err := runtime.Open(runtime.Options{
-		Spec: d.Spec, Driver: d.Driver, Settings: d.Settings, Commands: commands,
+		Spec: d.Spec, Driver: driver, Settings: d.Settings, Commands: commands,
 		Metrics: a.registry, Sinks: a.sinks, Log: a.log,
 		Application: a.identity.Application, IDC: a.identity.IDC,
 	})
@@ -203,6 +212,9 @@ func (a *Agent) accept() {
 	defer a.changing.Unlock()
 	for _, address := range a.opt.Inherited.Close() {
 		a.log.Warn("a socket that the service manager passed is not in the config, and was closed", "listen", address)
+	}
+	if len(a.identity.Center) > 0 {
+		a.log.Warn("agent.center is set, and this version has no link to a centre: the file and the admin interface are all there is")
 	}
 	a.set.start()
 	a.ready.begin(time.Now())

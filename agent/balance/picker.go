@@ -195,9 +195,16 @@ func (p *p2c) Pick(_ uint64, now int64, avoid *Node) *Node {
 			return a.node
 		}
 	}
-	// Costs are positive, so their bits compare as they do, and again without a branch.
+	// The costs, written out: what follows runs for every call. They are positive, so that their bits compare as they do,
+	// which compiles to a conditional move: which of the two is better cannot be predicted.
 	tick := uint32(now >> tickShift)
-	costA, costB := math.Float32bits(a.node.cost(a.unit, tick)), math.Float32bits(b.node.cost(b.unit, tick))
+	wa, wb := a.node.ewma.Load(), b.node.ewma.Load()
+	la, lb := math.Float32frombits(uint32(wa)), math.Float32frombits(uint32(wb))
+	if (tick-uint32(wa>>32))>>halfShift|(tick-uint32(wb>>32))>>halfShift != 0 {
+		la, lb = a.node.latency(tick), b.node.latency(tick)
+	}
+	costA := math.Float32bits(la * float32(a.node.Endpoint.Inflight.Load()+1) * a.unit)
+	costB := math.Float32bits(lb * float32(b.node.Endpoint.Inflight.Load()+1) * b.unit)
 	if costB < costA {
 		i = j
 	}

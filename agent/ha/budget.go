@@ -23,6 +23,9 @@ const (
 	Allowance = 10
 )
 
+// slots is how many whole seconds are kept; the one that is running is the tenth.
+const slots = Seconds - 1
+
 // Budget bounds the extra attempts of a resource to a share of its recent calls. Take may be called from anywhere; Tick
 // and Set by one goroutine at a time.
 type Budget struct {
@@ -30,9 +33,9 @@ type Budget struct {
 	base  atomic.Int64           // calls before the window
 	spent [numUses]atomic.Int64  // in the window
 
-	// Of Tick alone: calls and spendings at the last ten ticks.
-	calls   [Seconds]int64
-	uses    [Seconds][numUses]int64
+	// Of Tick alone: calls and spendings at the last ticks.
+	calls   [slots]int64
+	uses    [slots][numUses]int64
 	counted [numUses]int64 // what uses add up to
 	at      int
 }
@@ -89,5 +92,5 @@ func (b *Budget) Tick(calls int64) {
 	}
 	b.base.Store(b.calls[b.at])
 	b.calls[b.at] = calls
-	b.at = (b.at + 1) % Seconds
+	b.at = (b.at + 1) % slots
 }

@@ -1,28 +1,47 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/internal/cli"
 )
 
 type getCmd struct {
-	What   string `arg:"" enum:"resources,endpoints,operations,sessions,commands,agents,resource,endpoint,operation,session,command,agent" help:"resources, endpoints, operations, sessions, commands or agents."`
-	Name   string `arg:"" optional:"" help:"Only this resource (of commands: its commands; of agents: this agent)."`
-	Output string `short:"o" enum:"table,json,yaml,name" default:"table" help:"table, json, yaml or name (one name a line)."`
+	What   listing `arg:"" help:"resources, endpoints, operations, sessions, commands or agents."`
+	Name   string  `arg:"" optional:"" help:"Only this resource (of commands: its commands; of agents: this agent)."`
+	Output string  `short:"o" enum:"table,json,yaml,name" default:"table" help:"table, json, yaml or name (one name a line)."`
 	remote
+}
+
+// listing is what can be listed, in the plural.
+type listing string
+
+var listings = []string{"resources", "endpoints", "operations", "sessions", "commands", "agents"}
+
+// UnmarshalText implements encoding.TextUnmarshaler. The singular does too.
+func (l *listing) UnmarshalText(b []byte) error {
+	for _, name := range listings {
+		if word := string(b); word == name || word+"s" == name {
+			*l = listing(name)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q cannot be listed: use one of %s", b, strings.Join(listings, ", "))
 }
 
 // Run lists. What is below a resource is asked for resource by resource.
 func (g *getCmd) Run(h *host) error {
 	return g.with(func(c *cli.Client) error {
 		ctx := context.Background()
-		switch g.plural() {
+		switch g.What {
 		case "resources":
 			return g.resources(ctx, h, c)
 		case "endpoints":
@@ -38,13 +57,6 @@ func (g *getCmd) Run(h *host) error {
 			return flat(ctx, g, h, c, cli.AgentTable, func(a *cli.Agent) (string, string) { return a.Name, a.Name })
 		}
 	})
-}
-
-func (g *getCmd) plural() string {
-	if g.What[len(g.What)-1] != 's' {
-		return g.What + "s"
-	}
-	return g.What
 }
 
 func (g *getCmd) resources(ctx context.Context, h *host, c *cli.Client) error {
@@ -64,7 +76,7 @@ func (g *getCmd) resources(ctx context.Context, h *host, c *cli.Client) error {
 
 // flat lists what has a list of its own, filtered by name on our side.
 func flat[T any](ctx context.Context, g *getCmd, h *host, c *cli.Client, table func([]T) *cli.Table, key func(*T) (name, filter string)) error {
-	what := g.plural()
+	what := string(g.What)
 	var answer map[string]json.RawMessage
 	if err := c.Do(ctx, http.MethodGet, "/v1/"+what, nil, nil, &answer); err != nil {
 		return err
@@ -73,7 +85,9 @@ func flat[T any](ctx context.Context, g *getCmd, h *host, c *cli.Client, table f
 	if err := json.Unmarshal(answer[what], &raws); err != nil {
 		return fmt.Errorf("%s: the list of %s cannot be read: %w", g.At, what, err)
 	}
-	kept, items, names := []json.RawMessage{}, []T{}, []string{}
+	var kept []json.RawMessage
+	var items []T
+	var names []string
 	for _, raw := range raws {
 		var item T
 		if err := json.Unmarshal(raw, &item); err != nil {
@@ -84,11 +98,7 @@ func flat[T any](ctx context.Context, g *getCmd, h *host, c *cli.Client, table f
 			kept, items, names = append(kept, raw), append(items, item), append(names, name)
 		}
 	}
-	raw, err := json.Marshal(kept)
-	if err != nil {
-		return err
-	}
-	return show(g, h, raw, func() (*cli.Table, error) { return table(items), nil }, func() []string { return names })
+	return show(g, h, array(kept), func() (*cli.Table, error) { return table(items), nil }, func() []string { return names })
 }
 
 // below lists what belongs to resources; in JSON each item carries its resource's name.
@@ -104,15 +114,17 @@ func below[T any](ctx context.Context, g *getCmd, h *host, c *cli.Client, table 
 			resources = append(resources, r.Name)
 		}
 	}
-	what := g.plural()
-	kept, lists, names := []map[string]json.RawMessage{}, []cli.Named[T]{}, []string{}
+	what := string(g.What)
+	var kept []json.RawMessage
+	var lists []cli.Named[T]
+	var names []string
 	for _, r := range resources {
 		var answer map[string]json.RawMessage
 		if err := c.Do(ctx, http.MethodGet, resourcePath(r, what), nil, nil, &answer); err != nil {
 			return err
 		}
 		var items []T
-		var raws []map[string]json.RawMessage
+		var raws []json.RawMessage
 		if err := json.Unmarshal(answer[what], &items); err != nil {
 			return fmt.Errorf("%s: the %s of %s cannot be read: %w", g.At, what, r, err)
 		}
@@ -121,16 +133,38 @@ func below[T any](ctx context.Context, g *getCmd, h *host, c *cli.Client, table 
 		}
 		lists = append(lists, cli.Named[T]{Resource: r, Items: items})
 		for i := range raws {
-			raws[i]["resource"], _ = json.Marshal(r)
+			kept = append(kept, withResource(raws[i], r))
 			names = append(names, name(&items[i]))
 		}
-		kept = append(kept, raws...)
 	}
-	raw, err := json.Marshal(kept)
-	if err != nil {
-		return err
+	return show(g, h, array(kept), func() (*cli.Table, error) { return table(lists), nil }, func() []string { return names })
+}
+
+// array joins values to a JSON array, as they are.
+func array(values []json.RawMessage) json.RawMessage {
+	return slices.Concat([]byte("["), bytes.Join(rawBytes(values), []byte(",")), []byte("]"))
+}
+
+func rawBytes(values []json.RawMessage) [][]byte {
+	out := make([][]byte, len(values))
+	for i, v := range values {
+		out[i] = v
 	}
-	return show(g, h, raw, func() (*cli.Table, error) { return table(lists), nil }, func() []string { return names })
+	return out
+}
+
+// withResource puts a resource's name before the other keys of an object.
+func withResource(object json.RawMessage, name string) json.RawMessage {
+	rest, ok := bytes.CutPrefix(bytes.TrimSpace(object), []byte("{"))
+	quoted, err := json.Marshal(name)
+	if !ok || err != nil {
+		return object
+	}
+	sep := ","
+	if bytes.HasPrefix(bytes.TrimSpace(rest), []byte("}")) {
+		sep = ""
+	}
+	return slices.Concat([]byte(`{"resource":`), quoted, []byte(sep), rest)
 }
 
 // show writes what was got in the form that was asked for.
@@ -151,7 +185,7 @@ func show(g *getCmd, h *host, raw json.RawMessage, table func() (*cli.Table, err
 		return err
 	}
 	if t.Len() == 0 {
-		_, err := fmt.Fprintf(h.stderr, "no %s\n", g.plural())
+		_, err := fmt.Fprintf(h.stderr, "no %s\n", g.What)
 		return err
 	}
 	return t.Write(h.stdout, h.style())

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -67,16 +66,14 @@ func verbs(parser *kong.Kong) []cli.Verb {
 		for i, a := range node.Positional {
 			v.Resource = v.Resource || a.Name == "resource" || a.Name == "name"
 			v.Files = v.Files || a.Name == "file"
-			if i == 0 && a.Enum != "" {
-				v.Words = plurals(strings.Split(a.Enum, ","))
+			switch {
+			case i == 0 && a.Name == "what":
+				v.Words = listings
+			case i == 0 && a.Enum != "":
+				v.Words = strings.Split(a.Enum, ",")
 			}
 		}
 		out = append(out, v)
 	}
 	return out
-}
-
-// plurals leaves out the singular forms that are accepted beside a plural.
-func plurals(words []string) []string {
-	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return slices.Contains(words, w+"s") })
 }

@@ -52,15 +52,7 @@ func (t *Table) Len() int { return len(t.rows) }
 // Write writes the table, headings first. Columns are two spaces apart and lines have no trailing spaces; on a terminal
 // lines are cut at its width.
 func (t *Table) Write(w io.Writer, st Style) error {
-	widths := make([]int, len(t.heads))
-	for i, h := range t.heads {
-		widths[i] = utf8.RuneCountInString(h)
-	}
-	for _, r := range t.rows {
-		for i := range r {
-			widths[i] = max(widths[i], utf8.RuneCountInString(r[i].text))
-		}
-	}
+	widths := t.widths()
 	head := make([]cell, len(t.heads))
 	for i, h := range t.heads {
 		head[i] = cell{h, Head}
@@ -71,6 +63,37 @@ func (t *Table) Write(w io.Writer, st Style) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// widths returns the width of each column.
+func (t *Table) widths() []int {
+	widths := make([]int, len(t.heads))
+	for i, h := range t.heads {
+		widths[i] = utf8.RuneCountInString(h)
+	}
+	for _, r := range t.rows {
+		for i := range r {
+			widths[i] = max(widths[i], utf8.RuneCountInString(r[i].text))
+		}
+	}
+	return widths
+}
+
+// Width returns the columns of a terminal that the table takes.
+func (t *Table) Width() int {
+	sum := 2 * (len(t.heads) - 1)
+	for _, w := range t.widths() {
+		sum += w
+	}
+	return sum
+}
+
+// Extend adds a last column; cells are as many as there are rows.
+func (t *Table) Extend(head string, cells []string) {
+	t.heads, t.right = append(t.heads, head), append(t.right, false)
+	for i, c := range cells {
+		t.rows[i] = append(t.rows[i], cell{text: c})
+	}
 }
 
 func (t *Table) line(b *strings.Builder, row []cell, widths []int, st Style) {

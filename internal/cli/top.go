@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// history is how many past seconds a sparkline shows.
-const history = 30
+// A sparkline shows up to so many pictures of the past, and is left out where there is no room for a few.
+const (
+	history  = 30
+	leastLit = 8
+)
 
 // Top draws the live view. It remembers the recent rates of each row for its sparklines; it belongs to one goroutine.
 type Top struct {
@@ -74,17 +77,15 @@ func (t *Top) title(b *strings.Builder, s *Status, now time.Time) {
 }
 
 func (t *Top) resources(s *Status) *Table {
-	heads := []string{"RESOURCE", "GROUP", "WEIGHT>", "CALLS/S>", "ERRORS/S>", "P50>", "P99>", "INFLIGHT>", "SESSIONS>", "PINNED>", "CONNS>", "COMMANDS>"}
-	if t.style.Terminal {
-		heads = append(heads, fmt.Sprintf("LAST %d S", history))
-	}
-	table := NewTable(heads...)
+	table := NewTable("RESOURCE", "GROUP", "WEIGHT>", "CALLS/S>", "ERRORS/S>", "P50>", "P99>", "INFLIGHT>", "SESSIONS>", "PINNED>", "CONNS>", "COMMANDS>")
+	var keys []string // of the rows
 	for i := range s.Resources {
 		r := &s.Resources[i]
 		group, weight := "all", ""
 		if len(r.Groups) == 1 {
 			group, weight = r.Groups[0].Name, strconv.Itoa(r.Groups[0].Weight)
 		}
+		keys = append(keys, r.Name)
 		t.row(table, r.Name, []string{r.Name, group, weight, Number(r.Rate.Calls), Number(r.Rate.Errors), short(r.Latency.P50), short(r.Latency.P99),
 			count(r.Inflight), count(r.Sessions), count(r.Pinned), count(r.Connections), strconv.Itoa(r.Commands)}, r.Rate)
 		if !r.Ready {
@@ -94,6 +95,7 @@ func (t *Top) resources(s *Status) *Table {
 			continue
 		}
 		for _, g := range r.Groups {
+			keys = append(keys, r.Name+"/"+g.Name)
 			t.row(table, r.Name+"/"+g.Name, []string{r.Name, g.Name, strconv.Itoa(g.Weight), Number(g.Rate.Calls), Number(g.Rate.Errors),
 				short(g.Latency.P50), short(g.Latency.P99), "", "", "", "", ""}, g.Rate)
 			if t.style.Terminal {
@@ -104,19 +106,33 @@ func (t *Top) resources(s *Status) *Table {
 			}
 		}
 	}
+	t.sparks(table, keys)
 	return table
 }
 
-// row adds a row with its sparkline.
+// sparks adds the recent past as a last column, on a terminal that has room for it.
+func (t *Top) sparks(table *Table, keys []string) {
+	room := history
+	if t.style.Width > 0 {
+		room = min(room, t.style.Width-table.Width()-2)
+	}
+	if !t.style.Terminal || room < leastLit {
+		return
+	}
+	cells := make([]string, len(keys))
+	for i, k := range keys {
+		cells[i] = Spark(t.past[k], room)
+	}
+	table.Extend("RECENT CALLS", cells)
+}
+
+// row adds a row and remembers its rate.
 func (t *Top) row(table *Table, key string, cells []string, rate Rate) {
 	past := append(t.past[key], rate.Calls)
 	if len(past) > history {
 		past = past[len(past)-history:]
 	}
 	t.past[key] = past
-	if t.style.Terminal {
-		cells = append(cells, Spark(past, history))
-	}
 	table.Row(cells...)
 	if rate.Errors > 0 {
 		table.Paint(4, Bad)

@@ -4,7 +4,7 @@ import "math/bits"
 
 const (
 	minClass = 9       // 512 B
-	maxClass = 18      // 256 KiB; larger buffers go to the garbage collector
+	maxClass = 19      // 512 KiB, which a connection at its high-water mark needs; larger buffers go to the garbage collector
 	keepCap  = 4 << 10 // an empty connection keeps a buffer up to this size
 	perClass = 64      // buffers that a loop keeps of each size
 )

@@ -21,8 +21,8 @@ type Handler interface {
 // Marks of back-pressure, in bytes that wait to be written: a handler that finds more than HighWater pending should stop
 // producing, call WantDrained, and go on at OnDrained.
 const (
-	HighWater = 256 << 10
-	LowWater  = 64 << 10
+	HighWater = 128 << 10
+	LowWater  = 32 << 10
 )
 
 const (

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mesh/sluice/protocols/resp"
+	"github.com/sluice-mesh/sluice/resources"
 )
 
 // change is what AUTH, HELLO or SELECT make of a session once a server agreed.
@@ -207,16 +208,20 @@ func (s *session) parseHello(ch *change, a *attr) []byte {
 	if a.resp3 {
 		ver = "3"
 	}
-	ch.req = resp.AppendCommand(nil, "HELLO", ver)
-	if s.pin != nil {
+	req := []string{"HELLO", ver}
+	if s.pin != nil || s.pins&resources.PinPaired != 0 { // else the connection that it is sent on is logged in, and not the session's
 		if a.password != "" {
 			user := a.user
 			if user == "" {
 				user = "default"
 			}
-			ch.req = resp.AppendCommand(nil, "HELLO", ver, "AUTH", user, a.password)
+			req = append(req, "AUTH", user, a.password)
+		}
+		if ch.name != unchanged {
+			req = append(req, "SETNAME", ch.name)
 		}
 	}
+	ch.req = resp.AppendCommand(nil, req...)
 	return nil
 }
 

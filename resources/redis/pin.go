@@ -46,6 +46,11 @@ func (s *session) takePin(c *call, ep *resources.Endpoint, req []byte) {
 	}
 	s.pin = u
 	s.prepare(c)
+	if u.name != s.name {
+		at := u.write(resp.AppendCommand(nil, "CLIENT", "SETNAME", s.name))
+		u.expect(nil, at)
+		u.name = s.name
+	}
 	if c.cmd.special == spWait {
 		// WAIT speaks of the last write of its connection. The server notes its position after each command, so that any
 		// command before WAIT makes it speak of all writes so far, this client's among them.
@@ -150,7 +155,7 @@ func (s *session) follow(c *call, b []byte) []byte {
 		if !failed {
 			s.becomeAttr(c.attr, c.name, c.user)
 			if s.pin != nil {
-				s.pin.attr = c.attr
+				s.pin.attr, s.pin.name = c.attr, s.name
 			}
 			if c.after == afterHello {
 				b = s.helloReply(b)
@@ -160,6 +165,7 @@ func (s *session) follow(c *call, b []byte) []byte {
 	case afterName:
 		if !failed {
 			s.setName(c.name)
+			s.pin.name = c.name
 		}
 	case afterMulti:
 		if failed {

@@ -36,7 +36,8 @@ type upstream struct {
 	sh     *shard
 	pool   *pool
 	ep     *resources.Endpoint
-	attr   *attr // what the connection is now
+	attr   *attr  // what the connection is now
+	name   string // CLIENT SETNAME of the last lessee
 	mode   string
 	state  uint8
 	slow   bool // see pool.slow
