@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// figure is a number with two bounds: what must be reached, and what is aimed at.
+type figure struct {
+	Name string  `json:"name"`
+	Unit string  `json:"unit"` // "x" for a ratio
+	Must float64 `json:"must"`
+	Aim  float64 `json:"aim"`
+	// AtLeast turns the bounds round: more is better.
+	AtLeast bool `json:"at_least,omitempty"`
+}
+
+// The figures, by the key under which a part reports them.
+var figures = map[string]figure{
+	"cpu-1":         {Name: "CPU, no pipeline, to twemproxy", Unit: "x", Must: 1.15, Aim: 1.00},
+	"cpu-16":        {Name: "CPU, pipelines of 16, to twemproxy", Unit: "x", Must: 0.55, Aim: 0.40},
+	"cpu-64":        {Name: "CPU, pipelines of 64, to twemproxy", Unit: "x", Must: 0.55, Aim: 0.40},
+	"throughput-16": {Name: "throughput, pipelines of 16, to twemproxy", Unit: "x", Must: 1.3, Aim: 1.6, AtLeast: true},
+	"filters-1":     {Name: "CPU, all filters to none, no pipeline", Unit: "x", Must: 1.15, Aim: 1.08},
+	"filters-16":    {Name: "CPU, all filters to none, pipelines of 16", Unit: "x", Must: 1.15, Aim: 1.08},
+	"allocs":        {Name: "heap allocations for each call", Unit: "", Must: 0, Aim: 0},
+	"allocs-all":    {Name: "heap allocations for each call, all filters", Unit: "", Must: 0, Aim: 0},
+	"idle":          {Name: "memory for an idle connection, 10,000 open", Unit: "KB", Must: 6, Aim: 3.5},
+	"big":           {Name: "growth while 512 MB pass, both ways", Unit: "MiB", Must: 2, Aim: 1},
+	"histogram":     {Name: "histogram, one value", Unit: "ns", Must: 25, Aim: 15},
+	"limiter":       {Name: "limiter, one call", Unit: "ns", Must: 25, Aim: 15},
+	"breaker":       {Name: "breaker, one call", Unit: "ns", Must: 25, Aim: 15},
+}
+
+// order is how they are printed.
+var order = []string{
+	"cpu-1", "cpu-16", "cpu-64", "throughput-16", "filters-1", "filters-16", "allocs", "allocs-all", "idle", "big",
+	"histogram", "limiter", "breaker",
+}
+
+// measured is a figure as it came out, with its 95 % interval where there is one (Low = High = Value otherwise).
+type measured struct {
+	Key   string  `json:"key"`
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+	figure
+	Verdict string `json:"verdict"`
+}
+
+// verdicts.
+const (
+	reachedAim  = "aim"
+	reachedMust = "must"
+	missed      = "missed"
+)
+
+func judge(key string, e estimate) measured {
+	m := measured{Key: key, Value: e.Value, Low: e.Low, High: e.High, figure: figures[key]}
+	// What is printed is what is judged: a figure is not missed by what its digits do not show.
+	v := round(e.Value, m.digits())
+	better := func(bound float64) bool {
+		if m.AtLeast {
+			return v >= bound
+		}
+		return v <= bound
+	}
+	switch {
+	case better(m.Aim):
+		m.Verdict = reachedAim
+	case better(m.Must):
+		m.Verdict = reachedMust
+	default:
+		m.Verdict = missed
+	}
+	return m
+}
+
+// digits after the point.
+func (f figure) digits() int {
+	if f.Unit == "ns" || f.Unit == "KB" || f.Unit == "MiB" {
+		return 1
+	}
+	return 2
+}
+
+func round(v float64, digits int) float64 {
+	p := math.Pow(10, float64(digits))
+	return math.Round(v*p) / p
+}
+
+func (f figure) text(v float64) string {
+	s := fmt.Sprintf("%.*f", f.digits(), v)
+	if f.Unit != "" && f.Unit != "x" {
+		s += " " + f.Unit
+	}
+	return s
+}
