@@ -30,6 +30,7 @@ type Agent struct {
 	log     *slog.Logger
 	started time.Time
 
+	lock     *os.File // holds the data folder
 	registry *metrics.Registry
 	store    *control.Store
 	sinks    *filter.Sinks
@@ -72,6 +73,9 @@ func New(cfg *config.Config, o Options) (*Agent, error) {
 
 // openData opens the folder that holds what outlives the process.
 func (a *Agent) openData() (err error) {
+	if a.lock, err = lockData(a.identity.Data); err != nil {
+		return err
+	}
 	a.store, err = control.Open(a.identity.Data, a.log)
 	return err
 }
@@ -98,9 +102,10 @@ func (a *Agent) openResources() error {
 		open:     a.openResource,
 		commands: a.store.Commands,
 		grace:    func() time.Duration { return a.drainConfig().Timeout.D() },
-		forget:   a.registry.Drop,
+		forget:   a.forgetMetrics,
 		bind: func(address string) (*listen.Listener, error) {
-			return listen.Open(address, listen.Options{Log: a.log, Inherited: a.opt.Inherited, Shed: a.countShed})
+			// A unix socket is as open as a port of the loopback: its folder's permissions can close it.
+			return listen.Open(address, listen.Options{Log: a.log, Inherited: a.opt.Inherited, Shed: a.countShed, Mode: 0o666})
 		},
 	}
 	a.changing.Lock()
@@ -137,9 +142,18 @@ func (a *Agent) openResource(d *declared, commands []resources.Command) (*runtim
 		Application: a.identity.Application, IDC: a.identity.IDC,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+		return nil, fmt.Errorf("%s: %w", d.label(), err)
 	}
 	return r, nil
+}
+
+// forgetMetrics drops the metrics of a resource that is gone. It waits for a change that may be bringing it back.
+func (a *Agent) forgetMetrics(resource string) {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if a.set.get(resource) == nil {
+		a.registry.Drop(resource)
+	}
 }
 
 func (a *Agent) countShed(reason string) { a.registry.Dropped("accept-" + reason).Add(1) }
@@ -253,6 +267,9 @@ func (a *Agent) Close() error {
 	}
 	if a.adminLn != nil {
 		a.adminLn.Close() // a second time after Shutdown, unless it never served
+	}
+	if a.lock != nil {
+		a.lock.Close() // and so unlocked
 	}
 	return errors.Join(errs...)
 }

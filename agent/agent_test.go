@@ -427,11 +427,11 @@ func TestResourcesOverHTTP(t *testing.T) {
 		t.Errorf("a lost race: %d", code)
 	}
 	for bad, want := range map[string]int{
-		`{"kind":"echo","listen":"127.0.0.1:0","groups":{"yf":{"endpoints":["10.0.0.1:1"]}},"polisy":{}}`:                               400,
-		`{"kind":"nosuch","listen":"127.0.0.1:0","groups":{"yf":{"endpoints":["10.0.0.1:1"]}}}`:                                         400,
+		`{"kind":"echo","listen":"127.0.0.1:0","groups":{"yf":{"endpoints":["10.0.0.1:1"]}},"polisy":{}}`:                              400,
+		`{"kind":"nosuch","listen":"127.0.0.1:0","groups":{"yf":{"endpoints":["10.0.0.1:1"]}}}`:                                        400,
 		`{"kind":"echo","listen":"127.0.0.1:0","groups":{"yf":{"endpoints":["10.0.0.1:1"]}},"settings":{"password":"literal-s3cret"}}`: 400,
 		`{"kind":"echo","listen":"127.0.0.1:0","groups":{"yf":{"endpoints":["10.0.0.1:1"]}},"settings":{"greeting":"refuse"}}`:         400,
-		`{"kind":"echo","listen":"` + r.AdminAddr().String() + `","groups":{"yf":{"endpoints":["10.0.0.1:1"]}}}`:                        400,
+		`{"kind":"echo","listen":"` + r.AdminAddr().String() + `","groups":{"yf":{"endpoints":["10.0.0.1:1"]}}}`:                       400,
 	} {
 		code, _, body := r.do("PUT", "/v1/resources/other", bad)
 		if code != want || !strings.Contains(body, `"error"`) || strings.Contains(body, "s3cret") {
@@ -506,6 +506,24 @@ func TestACommandThatNoLongerFitsWaits(t *testing.T) {
 	if got := r.dial("cache").ask("GET a"); got != "ok tc 10.1.0.1:6379" {
 		t.Errorf("the group is back: %q", got)
 	}
+}
+
+func TestTwoAgentsDoNotShareADataFolder(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir, one, quick)
+	cfg, err := agent.ConfigOptions().Load(r.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := agent.New(cfg, agent.Options{}); err == nil || !strings.Contains(err.Error(), "another agent") {
+		t.Fatalf("a second agent: %v", err)
+	}
+	r.stop()
+	a, err := agent.New(cfg, agent.Options{})
+	if err != nil {
+		t.Fatalf("after the first one ended: %v", err)
+	}
+	a.Close() // never run
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

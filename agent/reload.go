@@ -16,14 +16,14 @@ import (
 // if it had been changed over HTTP.
 func (a *Agent) Reload() error {
 	a.sinks.Reopen()
-	next, err := a.opt.Config.Load(a.file.Path)
-	if err != nil {
-		return a.refuse(err)
-	}
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	if a.draining.Load() {
 		return errDraining
+	}
+	next, err := a.opt.Config.Load(a.file.Path)
+	if err != nil {
+		return a.refuse(err)
 	}
 	js, err := jsonOf(next)
 	if err != nil {

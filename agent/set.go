@@ -34,6 +34,14 @@ type declared struct {
 	etag   string
 }
 
+// label names the resource in errors, and where an operator finds one that is not in the file.
+func (d *declared) label() string {
+	if d.source == fromHTTP {
+		return "resource " + d.Spec.Name + " (put over HTTP)"
+	}
+	return "resource " + d.Spec.Name
+}
+
 func declare(r *config.Resource, source string) (*declared, error) {
 	js, err := r.JSON()
 	if err != nil {
@@ -60,7 +68,7 @@ type set struct {
 	commands func(resource string) []resources.Command
 	bind     func(address string) (*listen.Listener, error)
 	grace    func() time.Duration  // how long a replaced resource may take to end
-	forget   func(resource string) // drops the metrics of a resource that is gone
+	forget   func(resource string) // drops the metrics of a resource, unless there is one of that name again
 
 	closing sync.WaitGroup // ends of replaced resources
 	started bool           // listeners accept; guarded by Agent.changing
@@ -161,11 +169,11 @@ func (p *plan) prepare(d *declared) error {
 		if old != nil {
 			p.retired = append(p.retired, old)
 		}
-	case old.etag == d.etag && reflect.DeepEqual(old.commands, m.commands):
+	case reflect.DeepEqual(old.Spec, d.Spec) && reflect.DeepEqual(old.commands, m.commands):
 		m.run = old.run
 	default:
 		if err := old.run.Update(d.Spec, m.commands); err != nil {
-			return fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+			return fmt.Errorf("%s: %w", d.label(), err)
 		}
 		m.run = old.run
 		p.updated = append(p.updated, old)
@@ -185,7 +193,7 @@ func (p *plan) listen(d *declared) error {
 		}
 		l, err := p.set.bind(a)
 		if err != nil {
-			return fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+			return fmt.Errorf("%s: %w", d.label(), err)
 		}
 		p.bound = append(p.bound, l)
 		p.listeners[key] = l
@@ -204,7 +212,7 @@ func (p *plan) certificates(d *declared, old *member) (*listen.Certificates, err
 	}
 	c, err := listen.LoadCertificates(files, p.set.log.With("resource", d.Spec.Name))
 	if err != nil {
-		return nil, fmt.Errorf("resource %s: %w", d.Spec.Name, err)
+		return nil, fmt.Errorf("%s: %w", d.label(), err)
 	}
 	return c, nil
 }
@@ -257,9 +265,7 @@ func (s *set) retire(m *member) {
 	if err := m.run.Shutdown(ctx); err != nil {
 		s.log.Warn("a replaced resource did not end in time, its sessions were cut", "resource", m.Spec.Name, "error", err)
 	}
-	if s.get(m.Spec.Name) == nil {
-		s.forget(m.Spec.Name)
-	}
+	s.forget(m.Spec.Name)
 }
 
 // start begins to accept. Agent.changing is held.

@@ -58,7 +58,8 @@ type TraceContext struct {
 type View interface {
 	// Key returns the i-th key, table or topic that the request touches; false when there are no more.
 	Key(i int) ([]byte, bool)
-	// AppendText appends the request in a readable form without secrets, cut after some 128 bytes.
+	// AppendText appends the request in a readable form without secrets, up to the capacity of dst and never beyond it.
+	// It copies what the client sent: whoever prints it must quote it.
 	AppendText(dst []byte) []byte
 	// Digest identifies the request's shape: a SQL digest; 0 where the kind has none.
 	Digest() uint64

@@ -161,9 +161,9 @@ func TestChangesOfResources(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("ETag") != `"2"` || f.specs["cache"] != `{"kind":"redis","policy":{"timeout":"2s"}}` {
 		t.Fatalf("patch: %d %s %s", w.Code, w.Body, f.specs["cache"])
 	}
-	w = ask(s, "PATCH", "/v1/resources/cache", "policy:\n  timeout: 3s\n")
+	w = ask(s, "PATCH", "/v1/resources/cache", `{"policy": {"timeout": "3s"}}`, "If-Match", "*")
 	if w.Code != 200 || !strings.Contains(f.specs["cache"], "3s") {
-		t.Errorf("patch in YAML: %d %s", w.Code, w.Body)
+		t.Errorf("If-Match *: %d %s", w.Code, w.Body)
 	}
 	w = ask(s, "PUT", "/v1/resources/cache", `{"kind":"redis"}`, "If-Match", tag)
 	if e := errorOf(t, w); w.Code != 412 || e.Code != "changed" || !strings.Contains(e.Message, `"3"`) {
@@ -190,7 +190,7 @@ func TestChangesOfResources(t *testing.T) {
 	if w := ask(s, "PATCH", "/v1/resources/new", `{}`); w.Code != 404 {
 		t.Errorf("patch of nothing: %d", w.Code)
 	}
-	for _, body := range []string{"", "  ", "[1]", `"text"`, "{"} {
+	for _, body := range []string{"", "  ", "[1]", `"text"`, "{", "a: 1", "{}{}"} {
 		if w := ask(s, "PATCH", "/v1/resources/cache", body); w.Code != 400 {
 			t.Errorf("patch %q: %d", body, w.Code)
 		}

@@ -65,7 +65,9 @@ func (s *Server) pprofServe(w http.ResponseWriter, r *http.Request) error {
 	if !s.pprof.on(time.Now()) {
 		return NotFound("profiles are off: switch them on with POST /v1/debug/pprof?for=5m")
 	}
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(pprofMost)) // a profile takes as long as it was asked to
+	rc := http.NewResponseController(w) // a profile takes as long as it was asked to
+	rc.SetWriteDeadline(time.Now().Add(pprofMost))
+	rc.SetReadDeadline(time.Now().Add(pprofMost)) // at the deadline of the request's body the server would end its context
 	switch profile := r.PathValue("profile"); profile {
 	case "":
 		pprof.Index(w, r)

@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 func (s *Server) getResources(w http.ResponseWriter, r *http.Request) error {
@@ -181,27 +179,27 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// decodeAny decodes JSON, or the YAML that an operator types.
+// decodeAny decodes one JSON value and keeps its numbers as they are written.
 func decodeAny(body []byte) (any, error) {
-	raw, err := yaml.YAMLToJSON(body)
-	if err != nil {
-		return nil, Invalid("", "neither JSON nor YAML: %v", firstLine(err))
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var v any
 	if err := dec.Decode(&v); err != nil {
-		return nil, Invalid("", "neither JSON nor YAML: %v", err)
+		return nil, Invalid("", "the body is not JSON: %v", err)
+	}
+	if dec.More() {
+		return nil, Invalid("", "more than one JSON value")
 	}
 	return v, nil
 }
 
+// firstLine keeps an error on one line.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
 }
 
-// merge applies a merge patch.
+// merge applies a merge patch. The target is changed.
 func merge(target, patch any) any {
 	p, ok := patch.(map[string]any)
 	if !ok {

@@ -114,6 +114,24 @@ func TestLatencyRisesAtOnceAndFallsSlowly(t *testing.T) {
 	}
 }
 
+func TestIdleNodeIsNeitherForgottenNorIrresistible(t *testing.T) {
+	n := testNode("a:1", 100)
+	start := int64(1e15)
+	n.Observe(400_000, start)
+	for _, x := range []struct{ idle, want int64 }{
+		{1e8, 400_000}, {2e9, 200_000}, {3600e9, 20_000}, {4 * 86400e9, 20_000}, {-1e8, 400_000},
+	} {
+		if got := n.Latency(start + x.idle); got != x.want {
+			t.Errorf("after %d ms: %d, want %d", x.idle/1e6, got, x.want)
+		}
+	}
+	late := start + 4*86400e9 // ticks went round by more than half
+	n.Observe(100_000, late)
+	if got := n.Latency(late); got != 100_000 {
+		t.Errorf("after four idle days an answer in 100 µs gives %d", got)
+	}
+}
+
 func TestSlowStartGrowsTheShare(t *testing.T) {
 	for _, name := range []string{Random, RoundRobin, P2C} {
 		nodes := testNodes(100, 100, 100, 100)
@@ -232,17 +250,19 @@ func TestPickAllocatesNothing(t *testing.T) {
 
 func BenchmarkPick(b *testing.B) {
 	for _, name := range Names() {
-		b.Run(name, func(b *testing.B) {
-			nodes := testNodes(100, 50, 100, 25, 100, 100, 100, 100)
-			p := mustCompile(b, name, nodes)
-			for i, n := range nodes {
-				n.Seed(int64(100_000+i), 1)
-			}
-			b.ReportAllocs()
-			for i := range b.N {
-				p.Pick(uint64(i)*0x9e3779b1, 2, nil)
-			}
-		})
+		for kind, weights := range map[string][]int{"even": {100, 100, 100, 100, 100, 100, 100, 100}, "weighted": {100, 50, 100, 25, 100, 100, 100, 100}} {
+			b.Run(name+"-"+kind, func(b *testing.B) {
+				nodes := testNodes(weights...)
+				p := mustCompile(b, name, nodes)
+				for i, n := range nodes {
+					n.Seed(int64(100_000+i), 1)
+				}
+				b.ReportAllocs()
+				for i := range b.N {
+					p.Pick(uint64(i)*0x9e3779b1, 2, nil)
+				}
+			})
+		}
 	}
 }
 

@@ -24,8 +24,8 @@ type ring struct {
 	owners []uint32 // entry of each point
 }
 
-// newRing lays the points out as twemproxy's nc_ketama.c does, in its single-precision arithmetic, because a rounding that
-// differs by one moves keys.
+// newRing lays the points out as twemproxy's nc_ketama.c does, in its single-precision arithmetic, because a rounding
+// that differs by one moves keys.
 func newRing(l list) *ring {
 	r := &ring{list: l}
 	total := float32(0)
@@ -104,8 +104,8 @@ func (r *ring) pointless(avoid *Node) *Node {
 	return r.rest(0, avoid)
 }
 
-// FNV1a64 is the key hash that twemproxy calls fnv1a_64 and uses by default: FNV-1a with the 64-bit constants cut to 32
-// bits, over signed bytes. It is not the FNV-1a that others know, but it is where the keys are.
+// FNV1a64 is the key hash that twemproxy calls fnv1a_64 and uses by default: FNV-1a with the 64-bit constants cut to
+// 32 bits, over signed bytes. It is not the FNV-1a that others know, but it is where the keys are.
 func FNV1a64(key []byte) uint32 {
 	const offset, prime = uint32(0xcbf29ce484222325 & 0xffffffff), uint32(0x100000001b3 & 0xffffffff)
 	h := offset

@@ -35,9 +35,9 @@ func unpack(w uint64) (latency float32, tick uint32) {
 	return math.Float32frombits(uint32(w)), uint32(w >> 32)
 }
 
-// Observe takes the latency of a call that ended at now, both in ns. A higher one counts at once. Of the lower ones that
-// end within one tick only the first counts, and of two that end at the same instant one may be lost: an average does
-// not need them.
+// Observe takes the latency of a call that ended at now, both in ns. A higher one counts at once. Of the lower ones
+// that end within one tick only the first counts, and of two that end at the same instant one may be lost: an average
+// does not need them.
 func (n *Node) Observe(latency, now int64) {
 	got, tick := float32(max(latency, 1)), uint32(now>>tickShift)
 	old, at := unpack(n.ewma.Load())
@@ -45,10 +45,15 @@ func (n *Node) Observe(latency, now int64) {
 		n.ewma.Store(pack(got, tick))
 		return
 	}
-	dt := float32(tick - at)
-	if tick == at || int32(tick-at) < 0 {
+	age := tick - at
+	switch {
+	case fresh(age) && int32(age) <= 0:
+		return
+	case !fresh(age) && int32(age) < 0: // idle for so long that ticks went round
+		n.ewma.Store(pack(got, tick))
 		return
 	}
+	dt := float32(age)
 	// old·w + got·(1-w), with w = T/(T+dt) for a time constant T of a second: e^(-dt/T) near enough.
 	const constant = 1 << halfShift
 	n.ewma.Store(pack(old-(old-got)*dt/(constant+dt), tick))
@@ -59,14 +64,20 @@ func (n *Node) Latency(now int64) int64 { return int64(n.latency(uint32(now >> t
 
 func (n *Node) latency(tick uint32) float32 {
 	old, at := unpack(n.ewma.Load())
-	if halves := int32(tick-at) >> halfShift; halves > 0 {
-		return fade(old, halves)
+	if age := tick - at; !fresh(age) {
+		return fade(old, age>>halfShift)
 	}
 	return old
 }
 
-func fade(latency float32, halves int32) float32 {
-	return float32(math.Ldexp(float64(latency), -int(halves)))
+// fresh reports whether a value of this age, in ticks, counts in full: it is from the last second, or from a clock
+// reading that is a little ahead.
+func fresh(age uint32) bool { return age+1<<halfShift < 2<<halfShift }
+
+// fade halves a latency so many times, but not below 20 µs: a node of which nothing was heard lately must not look so
+// good that it gets all calls until it answers the first.
+func fade(latency float32, halves uint32) float32 {
+	return max(float32(math.Ldexp(float64(latency), -int(min(halves, 40)))), min(latency, 20_000))
 }
 
 // Seed gives a node that has not been measured a first latency, so that it neither takes all calls nor none.

@@ -21,8 +21,8 @@ func Names() []string { return []string{Random, RoundRobin, P2C, Hash} }
 
 // Picker is a compiled list of nodes.
 type Picker interface {
-	// Pick chooses a node. key is the call's key hash (hash only), now the monotonic time in ns, avoid a node that just
-	// failed the call, or nil. It returns nil only when the list is empty.
+	// Pick chooses a node. key is the call's key hash (hash only), now the monotonic time in ns, avoid a node that
+	// just failed the call, or nil. It returns nil only when the list is empty.
 	Pick(key uint64, now int64, avoid *Node) *Node
 }
 
@@ -84,7 +84,10 @@ type entry struct {
 	keep   uint32 // and the coin below which the slot is this entry's own
 }
 
-type list struct{ entries []entry }
+type list struct {
+	entries []entry
+	even    bool // all weights are equal, as they mostly are
+}
 
 // alias fills in Vose's tables, with which a weighted draw costs one multiplication and one comparison.
 func (l *list) alias() {
@@ -93,6 +96,7 @@ func (l *list) alias() {
 	for i := range l.entries {
 		sum += float64(l.entries[i].weight)
 	}
+	l.even = !slices.ContainsFunc(l.entries, func(e entry) bool { return e.weight != l.entries[0].weight })
 	scaled := make([]float64, n)
 	var small, large []int
 	for i := range l.entries {
@@ -121,6 +125,9 @@ func (l *list) alias() {
 func (l *list) draw(bits uint32) int {
 	x := uint64(bits) * uint64(len(l.entries))
 	i, coin := int(x>>32), uint32(x)
+	if l.even {
+		return i
+	}
 	// Written so that it compiles to a conditional move: the coin would be mispredicted every other time.
 	e := &l.entries[i]
 	other := int(e.other)
@@ -195,20 +202,20 @@ func (p *p2c) Pick(_ uint64, now int64, avoid *Node) *Node {
 			return a.node
 		}
 	}
-	// The costs, written out: what follows runs for every call. They are positive, so that their bits compare as they do,
-	// which compiles to a conditional move: which of the two is better cannot be predicted.
+	// The costs, written out: what follows runs for every call. They are positive, so that their bits compare as they
+	// do, which compiles to a conditional move: which of the two is better cannot be predicted.
 	tick := uint32(now >> tickShift)
 	wa, wb := a.node.ewma.Load(), b.node.ewma.Load()
 	la, lb := math.Float32frombits(uint32(wa)), math.Float32frombits(uint32(wb))
-	if (tick-uint32(wa>>32))>>halfShift|(tick-uint32(wb>>32))>>halfShift != 0 {
+	if !fresh(tick-uint32(wa>>32)) || !fresh(tick-uint32(wb>>32)) {
 		la, lb = a.node.latency(tick), b.node.latency(tick)
 	}
 	costA := math.Float32bits(la * float32(a.node.Endpoint.Inflight.Load()+1) * a.unit)
 	costB := math.Float32bits(lb * float32(b.node.Endpoint.Inflight.Load()+1) * b.unit)
 	if costB < costA {
-		i = j
+		a = b
 	}
-	return p.entries[i].node
+	return a.node
 }
 
 func (p *p2c) second(b *entry, now int64, avoid *Node) *Node {

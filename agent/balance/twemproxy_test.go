@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// The golden file says which server twemproxy itself chose for each key. `go test ./agent/balance -run Twemproxy -update`
-// makes it anew with the nutcracker of the machine in front of fake Redis servers.
+// The golden file says which server twemproxy itself chose for each key. `go test ./agent/balance -run Twemproxy
+// -update` makes it anew with the nutcracker of the machine in front of fake Redis servers.
 var update = flag.Bool("update", false, "make testdata/ketama.json anew with nutcracker")
 
 const goldenFile = "testdata/ketama.json"
@@ -33,7 +33,8 @@ type goldenRing struct {
 	Keys    map[string]int `json:"keys"` // key -> index of the server
 }
 
-// rings are the clusters that the golden file holds: equal and unequal weights, one server, many, and memcached's port.
+// rings are the clusters that the golden file holds: equal and unequal weights, one server, many, and memcached's
+// port.
 func rings() []goldenRing {
 	equal := func(n, port int) (s []goldenServer) {
 		for i := range n {

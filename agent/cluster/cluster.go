@@ -50,8 +50,9 @@ type Cluster struct {
 	groups    map[string]*group
 	members   []*Member // of all groups, by ID
 	drained   map[string]bool
-	tls       *tlsConfig // nil: plain
-	driver    resources.Resource
+	tls       *tlsConfig         // nil: plain
+	driver    resources.Resource // nil before Start
+	topology  resources.Topology // nil: endpoints are those of the spec
 	endpoints ids
 	groupIDs  ids
 }
@@ -117,9 +118,13 @@ func (c *Cluster) View() *View { return c.view.Load() }
 
 // Start begins to probe the members with the driver, and to watch its topology where it has one.
 func (c *Cluster) Start(driver resources.Resource) {
+	topology, ok := driver.(resources.Topology)
+	if ok && !topology.Discovers() {
+		topology = nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.driver = driver
+	c.driver, c.topology = driver, topology
 	for _, m := range c.members {
 		c.startProbe(m)
 	}

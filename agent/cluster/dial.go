@@ -38,8 +38,8 @@ type dialer struct {
 	freed chan struct{} // closed and replaced when one finishes while others wait; nil: nobody waits
 }
 
-// reserve takes the next turn of the rate and returns how long it is until then, in ns. A tenth of a second's worth may
-// go at once.
+// reserve takes the next turn of the rate and returns how long it is until then, in ns. A tenth of a second's worth
+// may go at once.
 func (d *dialer) reserve(now int64, rate float64) int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -86,8 +86,8 @@ func (d *dialer) leave() {
 }
 
 // Dial opens a connection to an endpoint: it waits for its turn under the caps, resolves, connects, and does the TLS
-// handshake. The whole, but for the handshake, must end within the connect timeout, and all of it within ctx. A failure
-// that is not the caller's doing counts against the endpoint.
+// handshake. The whole, but for the handshake, must end within the connect timeout, and all of it within ctx. A
+// failure that is not the caller's doing counts against the endpoint.
 func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *resources.Fault) {
 	m := Of(ep)
 	if m == nil || ep.Gone() {
@@ -156,7 +156,8 @@ func (c *Cluster) connect(ctx context.Context, address string) (net.Conn, error)
 		return nil, err
 	}
 	for i, ip := range ips {
-		// Each address but the last gets a part of the time that is left, so that a dead one does not use up all of it.
+		// Each address but the last gets a part of the time that is left, so that a dead one does not use up all of
+		// it.
 		try, cancel := ctx, context.CancelFunc(func() {})
 		if at, ok := ctx.Deadline(); ok && i < len(ips)-1 {
 			try, cancel = context.WithTimeout(ctx, time.Until(at)/time.Duration(len(ips)-i))

@@ -21,8 +21,8 @@ type heldReport struct {
 
 // startWatch begins to watch a group's topology, again when its seeds changed. c.mu is held.
 func (c *Cluster) startWatch(g *group) {
-	topology, ok := c.driver.(resources.Topology)
-	if !ok || !topology.Discovers() || c.ctx.Err() != nil {
+	topology := c.topology
+	if topology == nil || c.ctx.Err() != nil {
 		return
 	}
 	var seeds []string
@@ -47,8 +47,8 @@ func (c *Cluster) stopWatch(g *group) {
 	}
 }
 
-// watch keeps a topology's Watch running until ctx is done. A Watch that returns without an error says that the group has
-// no topology; one that fails is begun again after 0.5 s to 5 s.
+// watch keeps a topology's Watch running until ctx is done. A Watch that returns without an error says that the group
+// has no topology; one that fails is begun again after 0.5 s to 5 s.
 func (c *Cluster) watch(ctx context.Context, topology resources.Topology, g *group, seeds []string) {
 	delay := 500 * time.Millisecond
 	for {

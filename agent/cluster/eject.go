@@ -18,6 +18,9 @@ func (c *Cluster) poke() {
 // idle is how long the keeper sleeps when nothing is due.
 const idle = time.Hour
 
+// pause is how long a suspect that may not be ejected is left alone.
+const pause = int64(100 * time.Millisecond)
+
 // keep is the keeper: it ejects suspects, takes ejected members back and lets go of held discoveries.
 func (c *Cluster) keep() {
 	timer := time.NewTimer(idle)
@@ -45,9 +48,10 @@ func (c *Cluster) step() time.Duration {
 		}
 	}
 	for _, m := range c.members {
-		if m.suspect.Load() {
-			changed = c.judge(m, now) || changed
+		// One that may not be ejected stays a suspect for a moment, so that its failures do not keep the keeper busy.
+		if m.suspect.Load() && (m.spared == 0 || now-m.spared >= pause) {
 			m.suspect.Store(false)
+			changed = c.judge(m, now) || changed
 		}
 	}
 	moved := false
@@ -61,6 +65,9 @@ func (c *Cluster) step() time.Duration {
 	for _, m := range c.members {
 		if m.until != 0 {
 			next = min(next, m.until-now)
+		}
+		if m.suspect.Load() && m.spared != 0 {
+			next = min(next, max(m.spared+pause-now, 0))
 		}
 	}
 	for _, g := range c.groups {
@@ -86,6 +93,7 @@ func (c *Cluster) judge(m *Member, now int64) bool {
 	why := fmt.Sprintf("%d of %d calls failed, %d in a row", failures, calls, n)
 	if !mayEject(m.group.members, m, c.policy.Eject.AtMost) {
 		m.reason = why + "; not ejected: too few would be left"
+		m.spared = now
 		return false
 	}
 	m.reason = why

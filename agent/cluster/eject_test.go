@@ -36,7 +36,7 @@ func TestConsecutiveFailuresEject(t *testing.T) {
 		time.Sleep(5*time.Second - 1)
 		synctest.Wait()
 		g.wantUsed("b:1", "c:1")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		g.wantUsed("a:1", "b:1", "c:1")
 		if share := a.Share(g.c.now()); share > 0.2 {
@@ -85,6 +85,30 @@ func TestEjectionsGrowAndShrink(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		eject(5 * time.Second)
+	})
+}
+
+func TestEndOfAnOutageEndsTheEjection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec(3)
+		s.Policy.Eject.Base = resources.Duration(time.Minute)
+		g := newRig(t, s).start()
+		defer g.c.Close()
+		g.f.set("a:1", resources.Health{})
+		g.calls(g.member("a:1"), failure, 5)
+		g.wantUsed("b:1", "c:1")
+		time.Sleep(10 * time.Second)
+		g.f.set("a:1", resources.Health{Ready: true})
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		g.wantUsed("a:1", "b:1", "c:1")
+		if st := g.c.Status()[0]; st.State != "up" || st.Share > 0.5 {
+			t.Errorf("status %+v", st)
+		}
+		g.calls(g.member("b:1"), failure, 5) // its probes are good: nothing shortens it
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		g.wantUsed("a:1", "c:1")
 	})
 }
 
@@ -177,7 +201,8 @@ func TestPanicUsesAll(t *testing.T) {
 // noDeadline hides the deadline of a test, which cannot be asked for inside a bubble.
 type noDeadline struct{ rapid.TB }
 
-// What may be ejected never breaks the three promises, whatever the group looks like, in whatever order its members fail.
+// What may be ejected never breaks the three promises, whatever the group looks like, in whatever order its members
+// fail.
 func TestMayEjectKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "members")
@@ -249,21 +274,21 @@ func TestClusterModel(t *testing.T) {
 			g := newRig(bt, s).start()
 			defer g.c.Close()
 			drained := map[string]bool{}
-			any := func(t *rapid.T) *Member {
+			some := func(t *rapid.T) *Member {
 				return g.member(string(rune('a'+rapid.IntRange(0, n-1).Draw(t, "member"))) + ":1")
 			}
 			t.Repeat(map[string]func(*rapid.T){
-				"fail":    func(t *rapid.T) { g.calls(any(t), failure, rapid.IntRange(1, 12).Draw(t, "calls")) },
-				"succeed": func(t *rapid.T) { g.calls(any(t), resources.OutcomeOK, rapid.IntRange(1, 12).Draw(t, "calls")) },
+				"fail":    func(t *rapid.T) { g.calls(some(t), failure, rapid.IntRange(1, 12).Draw(t, "calls")) },
+				"succeed": func(t *rapid.T) { g.calls(some(t), resources.OutcomeOK, rapid.IntRange(1, 12).Draw(t, "calls")) },
 				"wait": func(t *rapid.T) {
 					time.Sleep(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
 					synctest.Wait()
 				},
 				"probe": func(t *rapid.T) {
-					g.f.set(any(t).Endpoint.Address, resources.Health{Ready: rapid.Bool().Draw(t, "ready")})
+					g.f.set(some(t).Endpoint.Address, resources.Health{Ready: rapid.Bool().Draw(t, "ready")})
 				},
 				"drain": func(t *rapid.T) {
-					a := any(t).Endpoint.Address
+					a := some(t).Endpoint.Address
 					drained[a] = !drained[a]
 					var list []string
 					for a, on := range drained {

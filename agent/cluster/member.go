@@ -30,6 +30,7 @@ type Member struct {
 	until      int64              // ejected until then; 0: not ejected
 	ejections  int                // exponent of the next ejection
 	returned   int64              // when the last ejection ended
+	spared     int64              // when it would have been ejected, had the rules allowed it
 	total      int64              // ejections ever
 	drained    bool               // by a command
 	removed    bool               // not listed any more
@@ -57,8 +58,8 @@ func Of(ep *resources.Endpoint) *Member {
 // Sound reports whether the member is neither down nor ejected nor drained.
 func (m *Member) Sound() bool { return m.sound.Load() }
 
-// Done counts the end of a call to the member: how it ended, how long it took and when, in ns. Waiting for a stream is no
-// latency.
+// Done counts the end of a call to the member: how it ended, how long it took and when, in ns. Waiting for a stream
+// is no latency.
 func (m *Member) Done(o resources.Outcome, class resources.Class, latency, now int64) {
 	switch {
 	case o == resources.OutcomeOK || o == resources.OutcomeError:
@@ -115,8 +116,8 @@ func (m *Member) state() string {
 	return "up"
 }
 
-// window counts calls and failures in ten buckets that are used in turn. A bucket is one word: the number of its turn (24
-// bits), failures (20) and calls (20), so that counting is one atomic addition.
+// window counts calls and failures in ten buckets that are used in turn. A bucket is one word: the number of its turn
+// (24 bits), failures (20) and calls (20), so that counting is one atomic addition.
 type window [windowBuckets]atomic.Uint64
 
 const (

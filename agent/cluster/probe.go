@@ -65,6 +65,9 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 		if m.passed >= c.policy.Probe.Rise {
 			m.down = false
 		}
+		if m.until == 0 && !m.down {
+			m.reason = ""
+		}
 	} else {
 		m.passed, m.failed = 0, m.failed+1
 		m.reason = h.Detail
@@ -85,8 +88,10 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 		if m.down {
 			c.log.Warn("endpoint is down", "group", m.group.name, "endpoint", m.Endpoint.Address, "why", m.reason)
 		} else {
-			m.reason = ""
 			c.log.Info("endpoint is up", "group", m.group.name, "endpoint", m.Endpoint.Address)
+			if m.until != 0 { // what its calls suffered from is over, as far as anybody can see
+				c.takeBack(m, c.now())
+			}
 		}
 	}
 	if (changed || role || first) && !m.removed {

@@ -12,8 +12,8 @@ import (
 // freshFor is how long the addresses of a host name are used without asking again.
 const freshFor = int64(30 * time.Second)
 
-// resolver turns host names into addresses. Only the first connection to a host waits for the answer; later ones use the
-// last good one while a new one is fetched, so that a name server in trouble does not stop connections.
+// resolver turns host names into addresses. Only the first connection to a host waits for the answer; later ones use
+// the last good one while a new one is fetched, so that a name server in trouble does not stop connections.
 type resolver struct {
 	lookup func(context.Context, string) ([]netip.Addr, error)
 	spawn  func(func()) // starts a goroutine that the cluster waits for
@@ -60,6 +60,11 @@ func (r *resolver) resolve(ctx context.Context, host string, now int64) ([]strin
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for name, e := range r.hosts { // those that nobody connects to any more
+		if now-e.at > 20*freshFor && !e.asking {
+			delete(r.hosts, name)
+		}
+	}
 	r.hosts[host] = &hostEntry{ips: ips, at: now}
 	return ips, nil
 }
@@ -79,7 +84,7 @@ func (r *resolver) refresh(host string, now int64) {
 	ips, err := r.ask(ctx, host)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.hosts[host]
+	e := r.hosts[host] // it stays while it is asked for
 	e.asking = false
 	e.at = now
 	if err == nil {

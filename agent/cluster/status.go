@@ -91,7 +91,7 @@ type Status struct {
 	Address     string  `json:"address"`
 	Role        string  `json:"role"`
 	Weight      int     `json:"weight"`
-	Share       float64 `json:"share"`      // part of the weight in force: below 1 during slow start, 0 when it is not used
+	Share       float64 `json:"share"`      // of the weight: below 1 during slow start, 0 when it is not used
 	State       string  `json:"state"`      // up, down, ejected, drained, off (weight 0) or unknown (not probed yet)
 	Why         string  `json:"why"`        // it is out, or what its last failure was
 	Inflight    int32   `json:"inflight"`   // calls

@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// minSamples is how many calls of an operation its quantile is computed from at least; with fewer there are no backups.
+// minSamples is how many calls of an operation its quantile is computed from at least; with fewer there are no
+// backups.
 const minSamples = 50
 
 // Backups says for each operation how long a call stays unanswered before its backup request. It is one of a resource

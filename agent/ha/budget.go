@@ -16,8 +16,8 @@ const (
 	numUses
 )
 
-// Seconds is how long calls and extra attempts count, and Allowance how many extra attempts a resource may make in that
-// time however few calls it has.
+// Seconds is how long calls and extra attempts count, and Allowance how many extra attempts a resource may make in
+// that time however few calls it has.
 const (
 	Seconds   = 10
 	Allowance = 10
@@ -26,8 +26,8 @@ const (
 // slots is how many whole seconds are kept; the one that is running is the tenth.
 const slots = Seconds - 1
 
-// Budget bounds the extra attempts of a resource to a share of its recent calls. Take may be called from anywhere; Tick
-// and Set by one goroutine at a time.
+// Budget bounds the extra attempts of a resource to a share of its recent calls. Take may be called from anywhere;
+// Tick and Set by one goroutine at a time.
 type Budget struct {
 	share [numUses]atomic.Uint64 // extra attempts per 2^32 calls; for BackUp only its part of the whole
 	base  atomic.Int64           // calls before the window
@@ -40,8 +40,8 @@ type Budget struct {
 	at      int
 }
 
-// Set puts the shares in force: failover's for all extra attempts together, backup's for backup requests. backup may be
-// nil.
+// Set puts the shares in force: failover's for all extra attempts together, backup's for backup requests. backup may
+// be nil.
 func (b *Budget) Set(failover resources.Failover, backup *resources.Backup) {
 	all, part := failover.Budget.Threshold(), uint64(0)
 	if failover.Tries < 0 {

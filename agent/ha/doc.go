@@ -1,5 +1,5 @@
-// Package ha decides what happens after a failure: whether a request may be sent again, whether there is budget for it,
-// and how long a read may stay unanswered before it is sent a second time.
+// Package ha decides what happens after a failure: whether a request may be sent again, whether there is budget for
+// it, and how long a read may stay unanswered before it is sent a second time.
 //
 // # The law of retries
 //
@@ -17,12 +17,12 @@
 //
 // # Budget
 //
-// Retries and backup requests are extra load at the worst time. One [Budget] for each resource bounds both together to a
-// share of the calls of the last ten seconds, with a small allowance so that a quiet resource may retry at all. Backups
-// have a smaller share within it.
+// Retries and backup requests are extra load at the worst time. One [Budget] for each resource bounds both together
+// to a share of the calls of the last ten seconds, with a small allowance so that a quiet resource may retry at all.
+// Backups have a smaller share within it.
 //
 // # Who calls
 //
-// The runtime: [Law.May] and [Budget.Take] when an attempt failed, [Backups.After] when a call is routed, and both Tick
-// methods once a second. Nothing here has a goroutine or a lock.
+// The runtime: [Law.May] and [Budget.Take] when an attempt failed, [Backups.After] when a call is routed, and both
+// Tick methods once a second. Nothing here has a goroutine or a lock.
 package ha

@@ -16,9 +16,9 @@ func Compile(f resources.Failover) Law {
 	return Law{tries: uint8(max(0, min(f.Tries, 255))), reads: f.RepeatReads()}
 }
 
-// May reports whether the attempt that c just ended may be followed by another one. It looks at what the driver filled in
-// before End. A driver whose upstream refused to execute a request says so as Unavailable and SentNothing; an answer of
-// the upstream (OutcomeError) is an answer, and never a reason to ask again.
+// May reports whether the attempt that c just ended may be followed by another one. It looks at what the driver
+// filled in before End. A driver whose upstream refused to execute a request says so as Unavailable and SentNothing;
+// an answer of the upstream (OutcomeError) is an answer, and never a reason to ask again.
 func (l Law) May(c *resources.Call) bool {
 	switch {
 	case !c.Outcome.Failure(),

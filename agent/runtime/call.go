@@ -18,16 +18,16 @@ type counter struct {
 
 const counters = 16
 
-// Call.Rule holds, in its low bits, the index of the call's rule plus one (0: Begin did not look), and above them of what
-// kind the current attempt is.
+// Call.Rule holds, in its low bits, the index of the call's rule plus one (0: Begin did not look), and above them of
+// what kind the current attempt is.
 const (
 	ruleBits = 12
 	ruleMask = 1<<ruleBits - 1
 	maxRules = ruleMask - 1
 )
 
-// accounts counts, as the first filter of every chain, the calls that begin and end. A part of a call that a driver split,
-// whose Depth is 0, passes it by.
+// accounts counts, as the first filter of every chain, the calls that begin and end. A part of a call that a driver
+// split, whose Depth is 0, passes it by.
 type accounts struct{ counters [counters]counter }
 
 func (a *accounts) OnCall(c *resources.Call) *resources.Stop {
@@ -93,7 +93,7 @@ func (r *Resource) Begin(c *resources.Call) *resources.Stop {
 // Route implements [resources.Runtime].
 func (r *Resource) Route(c *resources.Call) (*resources.Endpoint, *resources.Fault) {
 	sn := r.snapshot.Load()
-	at := c.Start
+	at := c.Start + c.Delay // what is held back on purpose is no latency of the endpoint
 	var avoid *balance.Node
 	if c.Attempt > 0 {
 		at = max(c.Now, c.Start)
@@ -115,8 +115,9 @@ func (r *Resource) Route(c *resources.Call) (*resources.Endpoint, *resources.Fau
 	return r.place(c, node.Endpoint, at), nil
 }
 
-// ruleOf returns the rule that routes a call under sn, the newest snapshot. When that is not the one under which the call
-// began, the commands that came since are asked as far as they can still be: keys are known only while Begin runs.
+// ruleOf returns the rule that routes a call under sn, the newest snapshot. When that is not the one under which the
+// call began, the commands that came since are asked as far as they can still be: keys are known only while Begin
+// runs.
 func (r *Resource) ruleOf(sn *snapshot, c *resources.Call) *rule {
 	found := int(c.Rule & ruleMask)
 	if began, ok := c.Snapshot.(*snapshot); ok && found > 0 {
@@ -189,8 +190,8 @@ func (r *Resource) attemptEnded(c *resources.Call) {
 // maxRedirects is how often a call follows its upstreams' word of where to go.
 const maxRedirects = 5
 
-// redirected places a call on the endpoint that its upstream named. Nothing was executed and the servers asked for it, so
-// this takes no budget; but it ends with the deadline, and with servers that send it round in circles.
+// redirected places a call on the endpoint that its upstream named. Nothing was executed and the servers asked for
+// it, so this takes no budget; but it ends with the deadline, and with servers that send it round in circles.
 func (r *Resource) redirected(c *resources.Call) bool {
 	to := c.Redirect
 	c.Redirect = nil
@@ -205,8 +206,8 @@ func (r *Resource) redirected(c *resources.Call) bool {
 	return true
 }
 
-// again routes a call that may be tried once more and reports whether it found budget and an endpoint. Without an endpoint
-// the call ends with the fault that says so.
+// again routes a call that may be tried once more and reports whether it found budget and an endpoint. Without an
+// endpoint the call ends with the fault that says so.
 func (r *Resource) again(c *resources.Call) bool {
 	if !r.budget.Take(ha.Retry, r.accounts.begun()) {
 		r.noBudget[retryFailover].Add(1)

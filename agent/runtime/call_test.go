@@ -325,6 +325,37 @@ func TestGroupIsWhereRouteGoes(t *testing.T) {
 	})
 }
 
+func TestHashWithoutAKeyGoesBySession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := twoGroups()
+		spec.Policy.Balance = "hash"
+		spec.Groups["yf"] = resources.Group{Endpoints: []resources.EndpointSpec{{Address: "10.0.0.1:1"}, {Address: "10.0.0.2:1"}, {Address: "10.0.0.3:1"}}}
+		g := open(t, spec)
+		at := map[string]int{}
+		for range 300 {
+			s := g.session()
+			first := g.mustRoute(g.call(s, opGet))
+			if again := g.mustRoute(g.call(s, opGet)); again != first {
+				t.Fatalf("two calls of a session went to %s and %s", first, again)
+			}
+			at[first]++
+		}
+		if len(at) != 3 {
+			t.Errorf("sessions are spread as %v", at)
+		}
+		byKey := map[uint64]string{}
+		for i := range uint64(300) {
+			c := g.call(g.session(), opGet)
+			c.Key, c.HasKey = mix(i%30), true
+			to := g.mustRoute(c)
+			if was, ok := byKey[i%30]; ok && was != to {
+				t.Fatalf("key %d went to %s and %s", i%30, was, to)
+			}
+			byKey[i%30] = to
+		}
+	})
+}
+
 func TestPartOfACallPassesFiltersBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := open(t, twoGroups())

@@ -12,13 +12,13 @@ import (
 // Preview says what a command would do if it were given now, judged by the calls of the last minute.
 type Preview struct {
 	Command resources.Command `json:"command"` // with its defaults filled in
-	// Calls is how many calls per second match; when Exact is false they are at most as many: the match looks at keys or
-	// callers, which metrics do not know.
+	// Calls is how many calls per second match; when Exact is false they are at most as many: the match looks at keys
+	// or callers, which metrics do not know.
 	Calls    float64        `json:"calls_per_second"`
 	Exact    bool           `json:"exact"`
 	Groups   []PreviewGroup `json:"groups"`
 	Moves    []PreviewMove  `json:"moves"`           // switch: what would go elsewhere
-	Answered float64        `json:"answered"`        // degrade, mock, fault, limit: calls per second that would not go as they are
+	Answered float64        `json:"answered"`        // other types: calls per second that would not go on unchanged
 	Sessions int            `json:"sessions"`        // that are open
 	Pinned   int            `json:"pinned_sessions"` // of them, tied to a connection: they move when their pin ends
 	Notes    []string       `json:"notes"`           // in plain words, what is worth knowing

@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// wanted returns the role that a call needs, which is what its fault names: RolePrimary for all but reads that the policy
-// lets go elsewhere. An operation of unknown effect is a write here.
+// wanted returns the role that a call needs, which is what its fault names: RolePrimary for all but reads that the
+// policy lets go elsewhere. An operation of unknown effect is a write here.
 func wanted(sn *snapshot, c *resources.Call) resources.Role {
 	if c.Primary || c.Class != resources.ClassRead {
 		return resources.RolePrimary
@@ -21,7 +21,8 @@ func wanted(sn *snapshot, c *resources.Call) resources.Role {
 	return resources.RolePrimary
 }
 
-// pick chooses the node for a call; nil when there is none. It returns avoid only when nothing else can serve the call.
+// pick chooses the node for a call; nil when there is none. It returns avoid only when nothing else can serve the
+// call.
 func (r *Resource) pick(sn *snapshot, rule *rule, c *resources.Call, now int64, avoid *balance.Node) *balance.Node {
 	if len(rule.shares) == 0 {
 		return nil
@@ -46,7 +47,7 @@ func (r *Resource) pick(sn *snapshot, rule *rule, c *resources.Call, now int64, 
 			l = preferReplica(pool)
 		}
 		if l.Sound > 0 && !(avoid != nil && l.Only(avoid)) {
-			return l.Picker.Pick(c.Key, now, avoid)
+			return l.Picker.Pick(keyOf(c), now, avoid)
 		}
 	}
 	return elsewhere(view, rule, first, role, c, now, avoid)
@@ -95,6 +96,15 @@ func hashOf(c *resources.Call) uint64 {
 	return mix(c.Session.ID)
 }
 
+// keyOf is what decides the endpoint when the balance hashes: the driver's own hash of the key, as it is, else the
+// session, so that calls without a key do not all meet at one endpoint.
+func keyOf(c *resources.Call) uint64 {
+	if c.HasKey {
+		return c.Key
+	}
+	return mix(c.Session.ID)
+}
+
 // mix spreads the bits of a number over all of them (the finaliser of SplitMix64).
 func mix(x uint64) uint64 {
 	x ^= x >> 30
@@ -112,8 +122,9 @@ func preferReplica(p *cluster.Pool) *cluster.List {
 	return p.List(resources.RoleAny)
 }
 
-// elsewhere is the slow path: the chosen group has nothing sound, or nothing but the node to avoid. First any group with a
-// weight that has something sound, then whatever is left, out or not, beginning with the chosen group; then avoid.
+// elsewhere is the slow path: the chosen group has nothing sound, or nothing but the node to avoid. First any group
+// with a weight that has something sound, then whatever is left, out or not, beginning with the chosen group; then
+// avoid.
 func elsewhere(view *cluster.View, rule *rule, first int, role resources.Role, c *resources.Call, now int64, avoid *balance.Node) *balance.Node {
 	var last *balance.Node
 	for _, soundOnly := range [...]bool{true, false} {
@@ -126,7 +137,7 @@ func elsewhere(view *cluster.View, rule *rule, first int, role resources.Role, c
 			if l.Empty() || soundOnly && l.Sound == 0 {
 				continue
 			}
-			if n := l.Picker.Pick(c.Key, now, avoid); n != avoid || n == nil {
+			if n := l.Picker.Pick(keyOf(c), now, avoid); n != avoid || n == nil {
 				return n
 			}
 			last = avoid
@@ -135,8 +146,8 @@ func elsewhere(view *cluster.View, rule *rule, first int, role resources.Role, c
 	return last
 }
 
-// nearest serves reads from the group in the agent's own data centre, else from the endpoint with the lowest latency of
-// all groups that have a weight.
+// nearest serves reads from the group in the agent's own data centre, else from the endpoint with the lowest latency
+// of all groups that have a weight.
 func (r *Resource) nearest(view *cluster.View, rule *rule, c *resources.Call, now int64, avoid *balance.Node) *balance.Node {
 	var best *balance.Node
 	for i := range rule.shares {
@@ -149,7 +160,7 @@ func (r *Resource) nearest(view *cluster.View, rule *rule, c *resources.Call, no
 			continue
 		}
 		if pool.IDC == r.idc {
-			return l.Picker.Pick(c.Key, now, avoid)
+			return l.Picker.Pick(keyOf(c), now, avoid)
 		}
 		for _, n := range l.Nodes {
 			if n != avoid {
@@ -183,7 +194,8 @@ func placed(sn *snapshot, rule *rule, c *resources.Call, now int64, avoid *balan
 			consider(ep)
 		}
 	}
-	// The primary serves writes, whatever else may be closest, and reads where replicas only are preferred and none is left.
+	// The primary serves writes, whatever else may be closest, and reads where replicas only are preferred and none
+	// is left.
 	if role == resources.RolePrimary || role == resources.RoleAny && (sn.reads == readsNearest || sound == nil) {
 		consider(c.Place.Primary)
 	}

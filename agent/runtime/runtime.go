@@ -65,7 +65,8 @@ type Resource struct {
 	pinGauges    [resources.NumPins]*metrics.Gauge
 	mismatches   *metrics.Counter
 	draining     atomic.Bool
-	serving      sync.Mutex // Accept starts work, or Shutdown begins to wait
+	probed       atomic.Bool // all endpoints have been, once
+	serving      sync.Mutex  // Accept starts work, or Shutdown begins to wait
 	work         sync.WaitGroup
 
 	// The driver's half; nil while Open runs.
@@ -81,8 +82,8 @@ type Resource struct {
 // half wraps an interface for an atomic pointer.
 type half struct{ resource resources.Resource }
 
-// Kinds of extra attempts, by index and as the label kind_of_retry: sent again after a failure, sent a second time while
-// the first is unanswered, and sent on to where the upstream said.
+// Kinds of extra attempts, by index and as the label kind_of_retry: sent again after a failure, sent a second time
+// while the first is unanswered, and sent on to where the upstream said.
 const (
 	retryNone = iota
 	retryFailover
@@ -96,8 +97,8 @@ var retryNames = [numRetries]string{"", "failover", "backup", "redirect"}
 // ErrReopen is what Update returns, wrapped, when the change needs the resource to be opened anew.
 var ErrReopen = errors.New("the resource must be opened anew")
 
-// Open makes a resource, its endpoints and its driver's half, and begins to probe. The error says which part of the spec
-// or which command is wrong. Shutdown must be called.
+// Open makes a resource, its endpoints and its driver's half, and begins to probe. The error says which part of the
+// spec or which command is wrong. Shutdown must be called.
 func Open(o Options) (*Resource, error) {
 	log := o.Log
 	if log == nil {
@@ -174,8 +175,9 @@ func (r *Resource) driverUpdate() {
 	}
 }
 
-// Update puts a new spec and the commands that are active now in force, at once for calls and sessions. Either all of it
-// is taken over or, with an error, nothing. A change of kind, settings or upstream TLS is refused with [ErrReopen].
+// Update puts a new spec and the commands that are active now in force, at once for calls and sessions. Either all of
+// it is taken over or, with an error, nothing. A change of kind, settings or upstream TLS is refused with
+// [ErrReopen].
 func (r *Resource) Update(spec *resources.Spec, commands []resources.Command) error {
 	if err := r.updatable(spec); err != nil {
 		return err
@@ -190,6 +192,8 @@ func (r *Resource) Update(spec *resources.Spec, commands []resources.Command) er
 func (r *Resource) updatable(spec *resources.Spec) error {
 	old := r.Spec()
 	switch {
+	case r.draining.Load():
+		return fmt.Errorf("resource %s: it is being shut down", r.name)
 	case spec.Name != r.name:
 		return fmt.Errorf("spec is for resource %q, not %q", spec.Name, r.name)
 	case spec.Kind != old.Kind:
@@ -283,16 +287,24 @@ func (r *Resource) Spec() *resources.Spec { return r.snapshot.Load().spec }
 // Commands returns the commands in force, oldest first. They must not be changed.
 func (r *Resource) Commands() []resources.Command { return r.snapshot.Load().commands }
 
-// Ready reports whether the resource takes calls: every endpoint was probed once, whatever came of it, and the resource is
-// not being shut down.
-func (r *Resource) Ready() bool { return !r.draining.Load() && r.cluster.Probed() }
+// Ready reports whether the resource takes calls: every endpoint that there was at the start has been probed once,
+// whatever came of it, and the resource is not being shut down.
+func (r *Resource) Ready() bool {
+	if r.draining.Load() {
+		return false
+	}
+	if !r.probed.Load() && r.cluster.Probed() {
+		r.probed.Store(true) // endpoints that come later make nobody wait
+	}
+	return r.probed.Load()
+}
 
 // grace is how long Shutdown waits, after the driver said that it is done, for goroutines that still serve.
 const grace = 5 * time.Second
 
-// Shutdown drains the resource: Boundary says Drain, new clients are turned away, and the driver lets its sessions end
-// until ctx is done and then cuts them. It returns when nothing of the resource runs any more. The metrics stay, so that a
-// resource that is opened anew goes on counting; the owner of the registry drops them with the resource.
+// Shutdown drains the resource: Boundary says Drain, new clients are turned away, and the driver lets its sessions
+// end until ctx is done and then cuts them. It returns when nothing of the resource runs any more. The metrics stay,
+// so that a resource that is opened anew goes on counting; the owner of the registry drops them with the resource.
 func (r *Resource) Shutdown(ctx context.Context) error {
 	r.serving.Lock()
 	again := r.draining.Swap(true)

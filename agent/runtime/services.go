@@ -24,8 +24,8 @@ func (r *Resource) Name() string { return r.name }
 // Ops implements [resources.Runtime].
 func (r *Resource) Ops() *resources.Ops { return r.ops }
 
-// OpsChanged implements [resources.Runtime]: the snapshot is compiled anew against the grown operation table, soon and in
-// the background, once for all changes that come together.
+// OpsChanged implements [resources.Runtime]: the snapshot is compiled anew against the grown operation table, soon
+// and in the background, once for all changes that come together.
 func (r *Resource) OpsChanged() {
 	select {
 	case r.stale <- struct{}{}:
@@ -47,38 +47,31 @@ func (r *Resource) Connections(ep *resources.Endpoint, mode string, delta int) {
 func (r *Resource) Report(ep *resources.Endpoint, h resources.Health) { r.cluster.Report(ep, h) }
 
 // Choose implements [resources.Runtime]. It goes by the weights of the spec and the newest command that holds for all
-// calls, so that learning from servers does not touch a group that is switched off.
+// calls, so that learning from servers does not touch a group that is switched off, and prefers the agent's data
+// centre.
 func (r *Resource) Choose(primary bool) *resources.Endpoint {
 	sn := r.snapshot.Load()
-	rule := &sn.rules[0]
-	for i := 1; i < len(sn.rules); i++ {
-		if sn.commandIsForAll(sn.rules[i].id) {
-			rule = &sn.rules[i]
-			break
-		}
+	rule := sn.ordinary()
+	if len(rule.shares) == 0 {
+		return nil
 	}
 	role := resources.RoleAny
 	if primary {
 		role = resources.RolePrimary
 	}
-	now := clock.Now()
-	c := resources.Call{Key: uint64(now), Start: now}
-	if len(rule.shares) == 0 {
-		return nil
+	view, first := r.cluster.View(), 0
+	for i, sh := range rule.shares {
+		if p := view.Pool(sh.group); p != nil && p.IDC == r.idc {
+			first = i
+			break
+		}
 	}
-	if n := elsewhere(r.cluster.View(), rule, 0, role, &c, now, nil); n != nil {
+	now := clock.Now()
+	c := resources.Call{Key: mix(uint64(now)), HasKey: true, Start: now}
+	if n := elsewhere(view, rule, first, role, &c, now, nil); n != nil {
 		return n.Endpoint
 	}
 	return nil
-}
-
-func (sn *snapshot) commandIsForAll(id string) bool {
-	for i := range sn.commands {
-		if sn.commands[i].ID == id {
-			return sn.commands[i].Match.IsZero()
-		}
-	}
-	return false
 }
 
 // Policy implements [resources.Runtime]. It must not be changed.

@@ -76,8 +76,8 @@ func (g *registry) each(visit func(*resources.Session)) {
 	}
 }
 
-// Accept makes a session of a client's connection and hands it to the driver, on a goroutine of its own. It never blocks
-// for longer than it takes to refuse a client. The connection belongs to the resource from here on.
+// Accept makes a session of a client's connection and hands it to the driver, on a goroutine of its own. It never
+// blocks for longer than it takes to refuse a client. The connection belongs to the resource from here on.
 func (r *Resource) Accept(conn net.Conn) {
 	if r.draining.Load() {
 		conn.Close()
@@ -157,8 +157,9 @@ func (r *Resource) countPins(s *resources.Session, pins resources.Pin) {
 	}
 }
 
-// Boundary implements [resources.Runtime]. A session leaves its endpoint when that is gone or drained, when no command
-// and no weight gives the endpoint's group to this session any more, or when it became a replica and reads go to primaries.
+// Boundary implements [resources.Runtime]. A session leaves its endpoint when that is gone or drained, when no
+// command and no weight gives the endpoint's group to this session any more, or when it became a replica and reads go
+// to primaries.
 func (r *Resource) Boundary(s *resources.Session, ep *resources.Endpoint) resources.Move {
 	if r.draining.Load() {
 		return resources.Drain
@@ -186,8 +187,8 @@ func (r *Resource) Boundary(s *resources.Session, ep *resources.Endpoint) resour
 	return resources.Stay
 }
 
-// groupsOf returns the groups that may still get calls of a session: those of the newest rule that holds for all its calls,
-// and of the rules before it that hold for some.
+// groupsOf returns the groups that may still get calls of a session: those of the newest rule that holds for all its
+// calls, and of the rules before it that hold for some.
 func (sn *snapshot) groupsOf(s *resources.Session) uint64 {
 	c := resources.Call{Session: s}
 	groups := uint64(0)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-mesh/sluice/metrics"
@@ -140,5 +141,45 @@ func TestChooseKeepsOffGroupsThatAreSwitchedOff(t *testing.T) {
 		if ep := g.r.Choose(false); ep.Group != "tc" {
 			t.Fatalf("chose %s", ep.Address)
 		}
+	}
+}
+
+func TestReadyAfterTheFirstProbesAndNotWhileShutDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := twoGroups()
+		d := &fakeDriver{health: map[string]resources.Health{"10.0.0.1:1": {}}, conns: map[net.Conn]bool{}}
+		r, err := Open(Options{Spec: spec, Driver: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !r.Ready() {
+			t.Error("not ready although all endpoints were probed")
+		}
+		spec.Groups["tc"] = resources.Group{Endpoints: []resources.EndpointSpec{{Address: "10.7.0.1:1"}}}
+		if err := r.Update(spec, nil); err != nil || !r.Ready() {
+			t.Error("a new endpoint makes it unready", err)
+		}
+		if err := r.Shutdown(t.Context()); err != nil || r.Ready() {
+			t.Error("ready after the shutdown", err)
+		}
+		if err := r.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestActiveCommandsAreCounted(t *testing.T) {
+	spec := twoGroups()
+	g := open(t, spec)
+	g.update(spec, manyCommands()...)
+	for _, kind := range []string{"switch", "degrade", "limit", "fault", "mock"} {
+		if got := g.value(metrics.CommandsActive, kind); got != 1 {
+			t.Errorf("%s: %v", kind, got)
+		}
+	}
+	g.update(spec)
+	if got := g.value(metrics.CommandsActive, "switch"); got != 0 {
+		t.Errorf("after the undo: %v", got)
 	}
 }

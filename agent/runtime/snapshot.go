@@ -41,6 +41,7 @@ type snapshot struct {
 type rule struct {
 	id       string // of the command; "" for the spec
 	selector *resources.Selector
+	forAll   bool // matches every call
 	caller   bool // looks at nothing but who calls, so that it holds for whole sessions
 	viewless bool // looks at nothing that is known only while Begin runs
 	shares   []share
@@ -74,6 +75,16 @@ func (r *rule) choose(hash uint64) int {
 	return 0
 }
 
+// ordinary returns the rule for calls that no selective command matches.
+func (sn *snapshot) ordinary() *rule {
+	for i := 1; i < len(sn.rules); i++ {
+		if sn.rules[i].forAll {
+			return &sn.rules[i]
+		}
+	}
+	return &sn.rules[0]
+}
+
 // compileRules turns the spec's weights and the switch commands into rules. id maps the names of groups.
 func compileRules(s *resources.Spec, commands []resources.Command, ops *resources.Ops, id func(string) (int, bool)) ([]rule, error) {
 	base := map[string]int{}
@@ -93,7 +104,7 @@ func compileRules(s *resources.Spec, commands []resources.Command, ops *resource
 		if r.total == 0 {
 			return nil, fmt.Errorf("command %s: none of its groups %s is left", c.ID, c.Summary())
 		}
-		r.selector = sel
+		r.selector, r.forAll = sel, c.Match.IsZero()
 		m := c.Match
 		m.Caller, m.User, m.IDC = "", "", ""
 		r.caller = m.IsZero()

@@ -18,7 +18,7 @@ type Status struct {
 	Ready      bool                `json:"ready"`
 	Draining   bool                `json:"draining"`
 	Revision   uint64              `json:"revision"` // rises with each change of policy, commands or operations
-	Rates      rates               `json:"rates"`
+	Rates      Rates               `json:"rates"`
 	Sessions   int64               `json:"sessions"`
 	Pinned     map[string]int64    `json:"pinned_sessions"` // by pin; those that are 0 are left out
 	Begun      int64               `json:"calls_begun"`
@@ -36,11 +36,11 @@ type GroupStatus struct {
 	Name     string `json:"name"`
 	IDC      string `json:"idc"`
 	Weight   int    `json:"weight"`   // of the spec
-	InForce  int    `json:"in_force"` // the weight for ordinary calls: of the newest command that matches all, else the spec's
+	InForce  int    `json:"in_force"` // weight for ordinary calls: of the newest switch of all, else the spec's
 	Sound    int    `json:"sound"`    // endpoints that may be used
 	Of       int    `json:"of"`       // endpoints that have a weight and are not drained
 	Panics   bool   `json:"panics"`   // more than half are out, so that all are used
-	Rates    rates  `json:"rates"`    //
+	Rates    Rates  `json:"rates"`    //
 	Inflight int64  `json:"inflight"` // calls
 	Upstream int64  `json:"upstream_connections"`
 }
@@ -53,7 +53,7 @@ type OperationStatus struct {
 	Op    string `json:"op"`
 	Class string `json:"class"`
 	Group string `json:"group"`
-	Rates rates  `json:"rates"`
+	Rates Rates  `json:"rates"`
 }
 
 // SessionStatus is one client connection.
@@ -124,16 +124,6 @@ func (r *Resource) groups(sn *snapshot) []GroupStatus {
 	}
 	slices.SortFunc(out, func(a, b GroupStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return out
-}
-
-// ordinary returns the rule for calls that no selective command matches.
-func (sn *snapshot) ordinary() *rule {
-	for i := 1; i < len(sn.rules); i++ {
-		if sn.commandIsForAll(sn.rules[i].id) {
-			return &sn.rules[i]
-		}
-	}
-	return &sn.rules[0]
 }
 
 // Endpoints returns the endpoints, by group and address.

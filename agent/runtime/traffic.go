@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// traffic knows what the calls of the last time were, from the cells that the metrics filter fills. It looks at them every
-// ten seconds: rates and quantiles are of the last ten to twenty seconds, totals of the last minute.
+// traffic knows what the calls of the last time were, from the cells that the metrics filter fills. It looks at them
+// every ten seconds: rates and quantiles are of the last ten to twenty seconds, totals of the last minute.
 type traffic struct {
 	mu    sync.Mutex
 	ticks int
@@ -84,8 +84,8 @@ func (t *traffic) find(m *metrics.Resource) {
 	})
 }
 
-// rates is what a set of calls looked like lately.
-type rates struct {
+// Rates is what a set of calls looked like lately.
+type Rates struct {
 	Calls     float64 `json:"calls_per_second"`
 	Errors    float64 `json:"errors_per_second"` // all that did not end ok
 	P50Ns     int64   `json:"p50_ns"`
@@ -96,7 +96,7 @@ type rates struct {
 }
 
 // by returns the rates of all cells, merged by the key that of gives them.
-func (t *traffic) by(m *metrics.Resource, of func(cellKey) cellKey) map[cellKey]rates {
+func (t *traffic) by(m *metrics.Resource, of func(cellKey) cellKey) map[cellKey]Rates {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.find(m)
@@ -119,10 +119,10 @@ func (t *traffic) by(m *metrics.Resource, of func(cellKey) cellKey) map[cellKey]
 		s.Sub(&c.base)
 		x.lately.Merge(&s)
 	}
-	out := map[cellKey]rates{}
+	out := map[cellKey]Rates{}
 	for k, x := range sums {
 		l := &x.lately.Latency
-		out[k] = rates{
+		out[k] = Rates{
 			Calls: float64(x.lately.Total()) / seconds, Errors: float64(x.lately.Errors()) / seconds,
 			P50Ns: l.Quantile(0.5), P95Ns: l.Quantile(0.95), P99Ns: l.Quantile(0.99), Total: x.total, ErrorsAll: x.errors,
 		}
@@ -130,7 +130,8 @@ func (t *traffic) by(m *metrics.Resource, of func(cellKey) cellKey) map[cellKey]
 	return out
 }
 
-// minute returns the calls per second of the last minute by group, of the cells whose operation and class are selected.
+// minute returns the calls per second of the last minute by group, of the cells whose operation and class are
+// selected.
 func (t *traffic) minute(m *metrics.Resource, selected func(op, class string) bool) map[string]float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -24,6 +24,7 @@ func (v *agentCmd) Run(h *host) error {
 	case err != nil:
 		return err
 	}
+	signals := h.signals() // from here on, so that none is lost while it starts
 	inherited, err := listen.FromEnvironment()
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (v *agentCmd) Run(h *host) error {
 	a, err := agent.New(cfg, agent.Options{
 		Version:   h.version,
 		Log:       agent.NewLogger(h.stderr, cfg.Agent.Log),
-		Signals:   h.signals,
+		Signals:   signals,
 		Inherited: inherited,
 	})
 	if err != nil {

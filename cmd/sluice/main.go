@@ -22,13 +22,18 @@ import (
 var version = "dev"
 
 func main() {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	os.Exit(run(context.Background(), &host{
 		env:     os.Getenv,
 		stdout:  os.Stdout,
 		stderr:  os.Stderr,
-		signals: signals,
+		signals: notify,
 		version: version,
 	}, os.Args[1:]))
+}
+
+// notify takes over the signals for verbs that end in their own way; the others are ended by the system.
+func notify() <-chan os.Signal {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	return signals
 }

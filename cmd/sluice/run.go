@@ -19,7 +19,7 @@ type host struct {
 	env     func(string) string
 	stdout  io.Writer
 	stderr  io.Writer
-	signals <-chan os.Signal // SIGINT, SIGTERM and SIGHUP
+	signals func() <-chan os.Signal // begins to deliver SIGINT, SIGTERM and SIGHUP
 	version string
 }
 
@@ -120,12 +120,12 @@ type shownError struct{ error }
 // interrupted returns a context that ends with the first signal to stop, and a function that waits for what it started.
 func (h *host) interrupted() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	done, signals := make(chan struct{}), h.signals()
 	go func() {
 		defer close(done)
 		for {
 			select {
-			case s := <-h.signals:
+			case s := <-signals:
 				if s != syscall.SIGHUP {
 					cancel()
 				}

@@ -135,7 +135,7 @@ func (s *script) states() bool {
 // sluice runs a verb.
 func (s *script) sluice(args []string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
-	h := &host{env: func(k string) string { return s.env[k] }, stdout: &out, stderr: &errs, signals: make(chan os.Signal), version: "v1.2.3"}
+	h := &host{env: func(k string) string { return s.env[k] }, stdout: &out, stderr: &errs, signals: quiet, version: "v1.2.3"}
 	for k, v := range s.env { // kong reads the process's environment
 		s.t.Setenv(k, v)
 	}
@@ -264,7 +264,7 @@ func (s *script) call(resource, line string) string {
 func TestObservePrintsLiveCalls(t *testing.T) {
 	s := newScript(t)
 	var out lockedBuffer
-	h := &host{env: func(k string) string { return s.env[k] }, stdout: &out, stderr: io.Discard, signals: make(chan os.Signal), version: "v"}
+	h := &host{env: func(k string) string { return s.env[k] }, stdout: &out, stderr: io.Discard, signals: quiet, version: "v"}
 	s.sluice([]string{"version"}) // sets the environment
 	done := make(chan int, 1)
 	go func() {
@@ -294,13 +294,16 @@ func TestObservePrintsLiveCalls(t *testing.T) {
 func TestObserveEndsAtASignal(t *testing.T) {
 	s := newScript(t)
 	signals := make(chan os.Signal, 1)
-	h := &host{env: func(k string) string { return s.env[k] }, stdout: io.Discard, stderr: io.Discard, signals: signals, version: "v"}
+	h := &host{env: func(k string) string { return s.env[k] }, stdout: io.Discard, stderr: io.Discard, signals: func() <-chan os.Signal { return signals }, version: "v"}
 	s.sluice([]string{"version"})
 	signals <- syscall.SIGINT
 	if code := run(context.Background(), h, []string{"observe", "cache"}); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 }
+
+// quiet delivers no signals.
+func quiet() <-chan os.Signal { return nil }
 
 type lockedBuffer struct {
 	mu sync.Mutex
@@ -326,7 +329,7 @@ func TestAgentVerb(t *testing.T) {
 	os.WriteFile(file, fmt.Appendf(nil, scriptConfig, filepath.Join(dir, "data")), 0o600)
 	signals := make(chan os.Signal, 1)
 	var out, errs lockedBuffer
-	h := &host{env: func(string) string { return "" }, stdout: &out, stderr: &errs, signals: signals, version: "v1.2.3"}
+	h := &host{env: func(string) string { return "" }, stdout: &out, stderr: &errs, signals: func() <-chan os.Signal { return signals }, version: "v1.2.3"}
 	done := make(chan int, 1)
 	go func() { done <- run(context.Background(), h, []string{"agent", "-c", file}) }()
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), "msg=serving"); time.Sleep(5 * time.Millisecond) {

@@ -181,7 +181,26 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values, each
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		return c.refusal(resp.StatusCode, body)
 	}
-	lines := bufio.NewScanner(resp.Body)
+	var own error // of each, which is passed on as it is
+	err = events(resp.Body, func(event string, data []byte) error {
+		own = each(event, data)
+		return own
+	})
+	switch {
+	case own != nil:
+		return own
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return c.explain(err)
+	}
+	return fmt.Errorf("%s ended the stream", c.at)
+}
+
+// events reads server-sent events to the end (https://html.spec.whatwg.org/multipage/server-sent-events.html), as far as
+// agents and centres send them: fields event and data, one data line an event.
+func events(r io.Reader, each func(event string, data []byte) error) error {
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	event, data := "", []byte(nil)
 	for lines.Scan() {
@@ -200,11 +219,5 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values, each
 			data = append(data, bytes.TrimPrefix(value, []byte(" "))...)
 		}
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err := lines.Err(); err != nil {
-		return c.explain(err)
-	}
-	return fmt.Errorf("%s ended the stream", c.at)
+	return lines.Err()
 }

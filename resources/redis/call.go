@@ -63,6 +63,15 @@ const (
 	afterScan
 )
 
+// reads reports whether the session needs the reply itself; otherwise it is enough that it is no error.
+func (a after) reads() bool {
+	switch a {
+	case afterAttr, afterHello, afterAbort, afterScan:
+		return true
+	}
+	return false
+}
+
 // newCall takes a call from the free list.
 func (sh *shard) newCall() *call {
 	c := sh.free

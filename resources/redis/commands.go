@@ -45,6 +45,7 @@ type command struct {
 	flags   uint16
 	arity   int // of COMMAND: negative for "at least"
 	keys    []keySpec
+	only    int // the argument that is the only key there can be; 0: it is not that simple
 	special special
 	split   split
 	subs    *resp.Names[*command] // of a container
@@ -280,6 +281,11 @@ func newCommand(d described) *command {
 			last -= d.first
 		}
 		c.keys = []keySpec{{begin: d.first, last: last, step: max(d.step, 1)}}
+	}
+	if len(c.keys) == 1 {
+		if k := &c.keys[0]; k.keyword == "" && !k.counted && k.last == 0 {
+			c.only = k.begin
+		}
 	}
 	c.class, c.retry = classify(c)
 	return c

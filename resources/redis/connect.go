@@ -29,7 +29,7 @@ func (r *Resource) connect(ep *resources.Endpoint, a attr, readonly bool) (nc ne
 		return nil, fault, ""
 	}
 	err := handshake(ctx, nc, a, readonly)
-	if err == nil {
+	if err == nil || bug.keepsLateLogin(err) {
 		r.learn(ep, a)
 		return nc, nil, ""
 	}

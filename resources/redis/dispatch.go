@@ -72,7 +72,27 @@ func (sh *shard) failed(c *call, fault *resources.Fault, req []byte) {
 	if req == nil || c.Pinned || c.lease && c.s.n > 1 {
 		c.Retry = resources.RetryNever // what the client sent behind it failed too, and must not run without it
 	}
+	if c.Sent == resources.SentSome && c.overtaken() {
+		c.Retry = resources.RetryNever
+	}
 	sh.again(c, req, nil)
+}
+
+// overtaken reports whether a write that the client sent behind a call, on the same connection, may have been executed. A
+// read that is repeated now would show the client what it wrote later.
+func (c *call) overtaken() bool {
+	first := c
+	if c.whole != nil {
+		if first = c.whole.whole; first == nil {
+			return false
+		}
+	}
+	for n := first.next; n != nil; n = n.next {
+		if n.Class != resources.ClassRead && n.Retry != resources.RetryIdempotent && (n.up == c.up || n.parts != nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // again ends an attempt and sends the request to the endpoint that the runtime chose next. native is the server's own
@@ -216,6 +236,12 @@ func (c *call) forgetOther(u *upstream) {
 	c.up2 = nil
 }
 
+// settle makes u, whose head answers a call, the only connection that may: a part of its reply goes to the client now.
+func (c *call) settle(u *upstream) {
+	c.forgetOther(u)
+	c.up, c.seq = u, u.head
+}
+
 // dropOther reports whether a call that fails on u may still be answered on another connection; u then forgets it.
 func (c *call) dropOther(u *upstream) bool {
 	if c.up2 == nil {
@@ -233,7 +259,7 @@ func (c *call) forget() {
 	if c.up2 != nil {
 		c.forgetOther(c.up)
 	}
-	if u := c.up; u != nil && u.state != upClosed && c.seq >= u.head && c.seq < u.tail {
+	if u := c.up; u != nil && u.state != upClosed && c.seq >= u.head && c.seq < u.tail && !bug.forgetsCanceled(u, c.seq) {
 		u.at(c.seq).c = nil
 	}
 }

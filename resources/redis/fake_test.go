@@ -21,6 +21,7 @@ type fakeRuntime struct {
 	ops    *resources.Ops
 	policy resources.Policy
 	tls    *tls.Config                           // of upstream connections; nil: none
+	dialed func(net.Conn) net.Conn               // what becomes of a new upstream connection; nil: nothing
 	begin  func(*resources.Call) *resources.Stop // nil: let everything pass
 	routes func(*resources.Call) *resources.Endpoint
 	backup func(*resources.Call) *resources.Endpoint
@@ -208,6 +209,9 @@ func (f *fakeRuntime) Dial(ctx context.Context, ep *resources.Endpoint) (net.Con
 	}
 	if err != nil {
 		return nil, resources.NewFault(resources.Unavailable, resources.FromUpstream, "test", err.Error())
+	}
+	if f.dialed != nil {
+		nc = f.dialed(nc)
 	}
 	return nc, nil
 }

@@ -71,6 +71,9 @@ func (c *command) keyAt(r *resp.Request, buf []byte, i int) ([]byte, bool) {
 
 // firstKey is keyAt(0) with a short cut for the common case.
 func (c *command) firstKey(r *resp.Request, buf []byte) ([]byte, bool) {
+	if at := c.only; at > 0 {
+		return r.Arg(buf, at), at < r.Argc
+	}
 	if len(c.keys) == 0 {
 		return nil, false
 	}

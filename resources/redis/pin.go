@@ -97,7 +97,7 @@ func (s *session) prepare(c *call) {
 				c.after = afterAbort
 			}
 			s.txn = txnState{}
-		case spNone, spScan, spKeyScan, spMulti, spWatch, spUnwatch, spBlocking, spXRead, spWait:
+		case spNone, spScan, spKeyScan, spMulti, spWatch, spUnwatch, spBlocking, spXRead, spWait, spGetName, spReply, spPeek:
 		default:
 			c.after, c.attr = afterState, nil // it takes effect with EXEC, and nobody will tell
 		}
@@ -213,11 +213,17 @@ func (s *session) follow(c *call, b []byte) []byte {
 
 // release gives the connection back when the server proved that it is clean. It is called with nothing in flight.
 func (s *session) release() {
-	if s.pin != nil && s.pins == 0 && !s.txn.open && s.upload == nil && s.parked == nil {
+	if s.pin != nil && s.clean() && s.parked == nil {
 		u := s.pin
 		s.pin = nil
 		u.pool.giveBack(u)
 	}
+}
+
+// clean reports whether the server proved that the session's own connection is like any other again. That everything was
+// answered is for the pool to see.
+func (s *session) clean() bool {
+	return s.upload == nil && (s.pins == 0 && !s.txn.open || bug.sharesModes())
 }
 
 // dropPin gives the connection back, or closes it unless it is clean.
@@ -227,7 +233,7 @@ func (s *session) dropPin() {
 		return
 	}
 	s.pin = nil
-	if s.pins == 0 && !s.txn.open && s.upload == nil && u.head == u.tail {
+	if s.clean() {
 		u.pool.giveBack(u)
 		return
 	}

@@ -73,7 +73,7 @@ func (p *pool) lease(s *session, mode string) *upstream {
 func (p *pool) giveBack(u *upstream) {
 	p.lent--
 	u.lessee = nil
-	if u.head != u.tail || u.state != upReady || u.mode != modeLeased || len(p.idle) >= maxIdle || p.ep.Gone() {
+	if u.head != u.tail && !bug.reusesDirty(u) || u.state != upReady || u.mode != modeLeased || len(p.idle) >= maxIdle || p.ep.Gone() {
 		u.close(errDone)
 		return
 	}

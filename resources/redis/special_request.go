@@ -15,6 +15,7 @@ var (
 	replyExecAbort  = []byte("-EXECABORT Transaction discarded because of previous errors.\r\n")
 	replyBadName    = []byte("-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
 	replyWrongPass  = []byte("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+	replyNoMute     = []byte("-ERR CLIENT REPLY OFF and SKIP are not allowed in a transaction\r\n")
 	replySyntax     = []byte("-ERR syntax error\r\n")
 	replyNoProto    = []byte("-NOPROTO unsupported protocol version\r\n")
 	replyBadProto   = []byte("-ERR Protocol version is not an integer or out of range\r\n")
@@ -33,8 +34,9 @@ func (s *session) specialRequest(cmd *command) int {
 	case spReset:
 		return s.reset(cmd)
 	case spReply:
-		s.replyMode(cmd)
-		return size
+		if s.replyMode(cmd) {
+			return size
+		}
 	}
 	if s.txn.lost {
 		s.lostTxn(cmd)
@@ -222,11 +224,20 @@ func (s *session) identify() {
 	s.rs.SetIdentity(&id)
 }
 
-// replyMode handles CLIENT REPLY: the server is never told, or it would answer less than the queue expects.
-func (s *session) replyMode(cmd *command) {
+// replyMode handles CLIENT REPLY: the server is never told, or it would answer less than the queue expects. Between MULTI
+// and EXEC only what changes nothing goes to the server (replyMode is false then): it queues even a wrong mode.
+func (s *session) replyMode(cmd *command) bool {
 	mode := ""
 	if s.req.Argc == 3 {
 		mode = string(bytes.ToUpper(s.req.Arg(s.buf, 2)))
+	}
+	switch muting := mode == "OFF" || mode == "SKIP"; {
+	case s.txn.open && !s.txn.lost && !muting:
+		return false
+	case s.txn.open && muting:
+		s.txn.doomed = true
+		s.local(cmd, replyNoMute, false)
+		return true
 	}
 	switch mode {
 	case "ON":
@@ -244,6 +255,7 @@ func (s *session) replyMode(cmd *command) {
 	default:
 		s.local(cmd, replySyntax, false)
 	}
+	return true
 }
 
 // reset handles RESET: the session is as new, and its connection is given up rather than cleaned.

@@ -134,6 +134,9 @@ func (s *session) uploadMore(b []byte) int {
 // uploadCut ends a session whose large request was answered before it was whole: what the client still sends is the rest
 // of it, and the server may take it for something else.
 func (s *session) uploadCut(c *call) {
+	if bug.keepsHalfSent(s) {
+		return
+	}
 	s.upload = nil
 	c.last = true
 	if u := s.pin; u != nil {

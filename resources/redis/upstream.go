@@ -43,6 +43,7 @@ type upstream struct {
 	slow   bool // see pool.slow
 	raw    bool // everything goes to the lessee as it is
 	stream bool // the head's reply is passed on as it arrives
+	push   bool // what is passed on is a push
 	lessee *session
 	conn   *loop.Conn
 	wait   []byte // requests that were made before the connection was ready
@@ -221,24 +222,25 @@ func (u *upstream) partial(b []byte) int {
 		u.scanned = 0
 		return len(b)
 	}
-	if len(b) < streamFrom || !u.streamable(b) {
-		if len(b) > gatherMost && !u.waitHead && u.head != u.tail {
+	push := u.isPush(b, u.scan.Kind())
+	if len(b) < streamFrom || !u.streamable(b, push) {
+		if len(b) > gatherMost && !push && !u.waitHead && u.early() {
 			u.waitHead = true
 			u.conn.Pause()
 			u.pool.setSlow(u, true)
 		}
 		return 0
 	}
-	u.stream = true
+	u.stream, u.push = true, push
 	u.pass(b)
 	u.scanned = 0
-	return len(b)
+	return len(b) + bug.miscounts(len(b))
 }
 
 // streamable reports whether the reply of which b is the beginning can be passed on before it is whole.
-func (u *upstream) streamable(b []byte) bool {
-	if u.isPush(b, u.scan.Kind()) {
-		return u.lessee != nil && u.lessee.head == nil
+func (u *upstream) streamable(b []byte, push bool) bool {
+	if push {
+		return u.lessee != nil
 	}
 	if u.head == u.tail {
 		return false
@@ -247,17 +249,29 @@ func (u *upstream) streamable(b []byte) bool {
 	if c == nil {
 		return true // dropped as it arrives
 	}
-	return c.whole == nil && c.after == afterNothing && c.s.head == c && b[0] != '-'
+	return c.whole == nil && !c.after.reads() && c.s.head == c && b[0] != '-' && b[0] != '!'
+}
+
+// early reports whether the reply at the head has to wait for others of its session, so that gathering it has to end.
+func (u *upstream) early() bool {
+	if u.head == u.tail {
+		return false
+	}
+	c := u.at(u.head).c
+	return c != nil && c.whole == nil && c.s.head != c
 }
 
 // pass gives a part of the head's reply to its client.
 func (u *upstream) pass(b []byte) {
 	s, c := u.lessee, (*call)(nil)
-	if !u.scan.IsPush() && u.head != u.tail {
+	if !u.push && u.head != u.tail {
 		if c = u.at(u.head).c; c == nil {
 			return
 		}
 		s = c.s
+		if c.up2 != nil {
+			c.settle(u)
+		}
 		c.parted, c.Sent = true, resources.SentAnswered
 		c.RespBytes += int64(len(b))
 		if c.Deadline > 0 {
@@ -282,12 +296,13 @@ func (u *upstream) pass(b []byte) {
 func (u *upstream) passed() {
 	u.stream = false
 	u.pool.setSlow(u, false)
-	if u.scan.IsPush() || u.head == u.tail {
+	if u.push || u.head == u.tail {
 		return
 	}
 	if c := u.pop(); c != nil {
 		c.Now, c.Outcome = u.last, resources.OutcomeOK
 		u.sh.end(c)
+		c.s.follow(c, nil)
 		c.s.finished(c, nil)
 	}
 }
@@ -327,6 +342,9 @@ func (u *upstream) frame(b []byte, kind byte) bool {
 		return true
 	}
 	if u.head == u.tail {
+		if bug.ignoresExtra() {
+			return true
+		}
 		u.garbled(errors.New("a reply came that nobody asked for"))
 		return false
 	}
@@ -375,7 +393,7 @@ func (u *upstream) isPush(b []byte, kind byte) bool {
 	if kind == '>' {
 		return true
 	}
-	return u.lessee != nil && u.lessee.subscriptions(u) && kind == '*' && published(b) != pubOther
+	return u.lessee != nil && u.lessee.subscriptions(u) && kind == '*' && !u.lessee.attr.resp3 && published(b) != pubOther
 }
 
 // garbled gives up a connection whose bytes make no sense: any later reply might be somebody else's.
@@ -455,7 +473,7 @@ func (u *upstream) leave(err error) {
 		e.c = nil
 		fault := unsent
 		c.Sent = max(c.Sent, resources.SentNothing)
-		if e.begin < sent {
+		if e.begin < sent && !bug.claimsUnsent() {
 			fault = unknown
 			c.Sent = max(c.Sent, resources.SentSome)
 		}
@@ -514,7 +532,7 @@ func (u *upstream) onTimer(now int64) {
 			u.close(errors.New("the server does not take requests")) // they must not be executed late
 			return
 		}
-		if now-u.last > 2*timeout {
+		if now-u.last > 2*timeout && !bug.keepsSilent() {
 			u.close(errors.New("the server was silent for twice the timeout"))
 			return
 		}
@@ -552,6 +570,9 @@ func (u *upstream) expire(now int64) {
 			continue
 		}
 		e.c = nil
+		if bug.forgetsLate() {
+			u.head = u.late + 1
+		}
 		u.sh.timedOut(c, u, e)
 	}
 }

@@ -9,38 +9,47 @@ func (s *session) Key(i int) ([]byte, bool) {
 	if s.buf == nil || s.cur == nil {
 		return nil, false
 	}
+	if at := s.cur.only; at > 0 { // nearly always: rules ask for the keys of each call several times
+		if i > 0 || at >= s.req.Argc {
+			return nil, false
+		}
+		return s.req.Arg(s.buf, at), true
+	}
 	return s.cur.keyAt(&s.req, s.buf, i)
 }
 
 // Digest implements resources.View; a Redis command has none.
 func (s *session) Digest() uint64 { return 0 }
 
-const textMost = 128
-
-// AppendText implements resources.View: the command and its keys. Values and passwords are left out; their sizes are not.
+// AppendText implements resources.View: the command and its keys. Values and passwords are left out; their number is not.
+// It fills dst up to its capacity and is called for each call that may be logged, so it copies and does not quote.
 func (s *session) AppendText(dst []byte) []byte {
 	if s.buf == nil || s.cur == nil {
 		return dst
 	}
-	start := len(dst)
-	dst = append(dst, s.req.Arg(s.buf, 0)...)
+	dst = appendSome(dst, s.req.Arg(s.buf, 0))
 	shown := 1
-	if s.cur.subs == nil && s.req.Argc > 1 && len(s.cur.name) > len(s.req.Arg(s.buf, 0)) {
-		dst = append(append(dst, ' '), s.req.Arg(s.buf, 1)...)
+	if len(s.cur.name) > len(s.req.Arg(s.buf, 0)) && s.req.Argc > 1 { // a subcommand
+		dst = appendSome(appendSome(dst, space), s.req.Arg(s.buf, 1))
 		shown++
 	}
-	for i := 0; len(dst)-start < textMost; i++ {
+	for i := 0; len(dst) < cap(dst); i++ {
 		key, ok := s.Key(i)
 		if !ok {
 			break
 		}
-		dst = strconv.AppendQuote(append(dst, ' '), string(key[:min(len(key), textMost)]))
+		dst = appendSome(appendSome(dst, space), key)
 		shown++
 	}
-	if rest := s.req.Argc - shown; rest > 0 {
+	if rest := s.req.Argc - shown; rest > 0 && cap(dst)-len(dst) >= len(" (+1000000)") {
 		dst = append(dst, " (+"...)
 		dst = strconv.AppendInt(dst, int64(rest), 10)
 		dst = append(dst, ')')
 	}
-	return dst[:min(len(dst), start+textMost)]
+	return dst
 }
+
+var space = []byte{' '}
+
+// appendSome appends as much of b as there is room for.
+func appendSome(dst, b []byte) []byte { return append(dst, b[:min(len(b), cap(dst)-len(dst))]...) }

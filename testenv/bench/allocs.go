@@ -24,7 +24,8 @@ type allocRow struct {
 // the calls. Reading the counter allocates as well, and so do the agent's timers; both are measured on an idle agent over
 // the same time and taken off.
 func (b *bench) allocations(t *target, d time.Duration) (allocRow, error) {
-	spec := load.Spec{Addr: t.addr, Clients: 50, Pipeline: 16, Op: "mixed", Size: 64, Prefix: "allocs:" + t.name}
+	// Keys of 64 bytes: longer than what a string conversion may keep on the stack.
+	spec := load.Spec{Addr: t.addr, Clients: 50, Pipeline: 16, Op: "mixed", Size: 64, Prefix: "allocs:" + strings.Repeat("k", 49)}
 	gen, err := startDriver(spec)
 	if err != nil {
 		return allocRow{}, err

@@ -53,6 +53,12 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%s = %v is %s, want %s", c.key, c.value, m.Verdict, c.want)
 		}
 	}
+	if m := judge("cpu-1", estimate{0.9, 0.8, 1.2}); m.Certain || m.Verdict != reachedAim {
+		t.Errorf("an interval from aim to missed is certain: %+v", m)
+	}
+	if m := judge("cpu-1", estimate{0.9, 0.8, 0.95}); !m.Certain {
+		t.Errorf("an interval inside one verdict is not certain: %+v", m)
+	}
 	for _, key := range order {
 		if figures[key].Name == "" {
 			t.Errorf("figure %s is printed and not declared", key)

@@ -80,7 +80,7 @@ func (b *bench) compare(w workload, targets []*target, peer string, p plan) (*co
 	for i, t := range targets {
 		c.Rows = append(c.Rows, &row{Target: t.name})
 		var err error
-		spec := load.Spec{Addr: t.addr, Clients: w.Clients, Pipeline: w.Pipeline, Op: w.Op, Size: w.Size, Prefix: w.Name + ":" + t.name}
+		spec := load.Spec{Addr: t.addr, Clients: w.Clients, Pipeline: w.Pipeline, Op: w.Op, Size: w.Size, Prefix: fmt.Sprintf("bench%02d", i)} // equally long keys for all
 		if drivers[i], err = startDriver(spec); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}

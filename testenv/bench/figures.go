@@ -46,6 +46,8 @@ type measured struct {
 	High  float64 `json:"high"`
 	figure
 	Verdict string `json:"verdict"`
+	// Certain: the whole interval has this verdict.
+	Certain bool `json:"certain"`
 }
 
 // verdicts.
@@ -56,24 +58,28 @@ const (
 )
 
 func judge(key string, e estimate) measured {
-	m := measured{Key: key, Value: e.Value, Low: e.Low, High: e.High, figure: figures[key]}
-	// What is printed is what is judged: a figure is not missed by what its digits do not show.
-	v := round(e.Value, m.digits())
-	better := func(bound float64) bool {
-		if m.AtLeast {
+	f := figures[key]
+	m := measured{Key: key, Value: e.Value, Low: e.Low, High: e.High, figure: f, Verdict: f.verdict(e.Value)}
+	m.Certain = f.verdict(e.Low) == m.Verdict && f.verdict(e.High) == m.Verdict
+	return m
+}
+
+// verdict judges what is printed: a figure is not missed by what its digits do not show.
+func (f figure) verdict(v float64) string {
+	v = round(v, f.digits())
+	reaches := func(bound float64) bool {
+		if f.AtLeast {
 			return v >= bound
 		}
 		return v <= bound
 	}
 	switch {
-	case better(m.Aim):
-		m.Verdict = reachedAim
-	case better(m.Must):
-		m.Verdict = reachedMust
-	default:
-		m.Verdict = missed
+	case reaches(f.Aim):
+		return reachedAim
+	case reaches(f.Must):
+		return reachedMust
 	}
-	return m
+	return missed
 }
 
 // digits after the point.

@@ -125,13 +125,18 @@ func (r *results) printFigures(w io.Writer) {
 	t := table(w)
 	fmt.Fprintln(t, "\tmust\taim\tmeasured\tinterval\t\t")
 	slices.SortStableFunc(r.Figures, func(a, b measured) int { return slices.Index(order, a.Key) - slices.Index(order, b.Key) })
-	counts := make(map[string]int)
+	counts, uncertain := make(map[string]int), false
 	for _, m := range r.Figures {
 		spread := "-"
 		if m.Low != m.High {
 			spread = interval(estimate{m.Value, m.Low, m.High}, m.digits())
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", m.Name, m.text(m.Must), m.text(m.Aim), m.text(m.Value), spread, m.Verdict)
+		verdict := m.Verdict
+		if !m.Certain {
+			verdict += "?"
+			uncertain = true
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", m.Name, m.text(m.Must), m.text(m.Aim), m.text(m.Value), spread, verdict)
 		counts[m.Verdict]++
 	}
 	t.Flush()
@@ -140,4 +145,10 @@ func (r *results) printFigures(w io.Writer) {
 		sum = append(sum, fmt.Sprintf("%d %s", counts[v], v))
 	}
 	fmt.Fprintln(w, strings.Join(sum, ", "))
+	if uncertain {
+		fmt.Fprintln(w, "?: the interval reaches into another verdict; more -rounds on a quieter machine make it narrower")
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintln(w, "not measured:", f)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // style is a terminal colour, empty where there is none.
@@ -60,7 +62,7 @@ func (d *demo) hints() []hint {
 	}
 	return append(all,
 		hint{"sluice", "get commands", "what is in force, by whom, why, until when"},
-		hint{"sluice", "undo ID", "takes a command back"},
+		hint{"sluice", "undo ID", "takes a command back: its ID is what it printed, and stands in the table"},
 	)
 }
 
@@ -126,9 +128,20 @@ func (s *screen) show(ctx context.Context, every time.Duration, agent <-chan str
 	}
 }
 
+// width is how much of a text fits into a line. A line that the terminal wraps would spoil the drawing over it.
+func (s *screen) width() int {
+	const indent = 4
+	if f, ok := s.out.(*os.File); ok && s.tty {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 3*indent {
+			return w - indent
+		}
+	}
+	return 120
+}
+
 // table is the current picture.
 func (s *screen) table() string {
-	c := s.c
+	c, width := s.c, s.width()
 	var b strings.Builder
 	for _, r := range s.d.running {
 		v := r.stats.take()
@@ -147,11 +160,12 @@ func (s *screen) table() string {
 		}
 		b.WriteString("\n")
 		if v.lastText != "" && v.lastAgo < 10*time.Second {
-			fmt.Fprintf(&b, "  %slast error %s ago: %s%s\n", c.bad, v.lastAgo.Round(time.Second), cut(v.lastText, 100), c.off)
+			text := fmt.Sprintf("last error %s ago: %s", v.lastAgo.Round(time.Second), v.lastText)
+			fmt.Fprintf(&b, "  %s%s%s\n", c.bad, cut(text, width), c.off)
 		}
 	}
 	for _, line := range s.d.commandsInForce() {
-		fmt.Fprintf(&b, "  %s%s%s\n", c.key, cut(line, 110), c.off)
+		fmt.Fprintf(&b, "  %s%s%s\n", c.key, cut(line, width), c.off)
 	}
 	if !s.tty {
 		b.WriteString("\n")

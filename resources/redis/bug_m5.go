@@ -1,0 +1,5 @@
+//go:build bug_m5
+
+package redis
+
+func (bugs) keepsSilent() bool { return true }

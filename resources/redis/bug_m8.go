@@ -1,0 +1,5 @@
+//go:build bug_m8
+
+package redis
+
+func (bugs) claimsUnsent() bool { return true }

@@ -1,0 +1,5 @@
+//go:build bug_m9
+
+package redis
+
+func (bugs) sharesModes() bool { return true }
