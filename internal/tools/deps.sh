@@ -6,7 +6,7 @@
 # is kept from starting and disabled. Services that were there before are left alone.
 set -eu
 
-# program:package:service (service may be empty)
+# program:package:service (service may be empty). The race detector needs a C compiler.
 wanted='
 redis-server:redis-server:redis-server
 redis-sentinel:redis-sentinel:redis-sentinel
@@ -14,6 +14,7 @@ redis-cli:redis-tools:
 nutcracker:nutcracker:nutcracker
 haproxy:haproxy:haproxy
 carbon-cache:graphite-carbon:carbon-cache
+gcc:gcc:
 '
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -31,6 +32,7 @@ for w in $wanted; do
 	command -v "$program" >/dev/null 2>&1 && continue
 	programs="$programs $program"
 	packages="$packages ${rest%%:*}"
+	[ "$program" != gcc ] || packages="$packages libc6-dev"
 	services="$services ${rest#*:}"
 done
 [ -n "$packages" ] || exit 0

@@ -40,7 +40,10 @@ type Finding struct {
 	From    int64 // when what is missing or came twice was acknowledged first
 	To      int64 // when that was noticed; 0: in the end
 	Durable bool  // it had reached the replicas
-	Text    string
+	// Count writes are lost, nobody knows which; they are among those acknowledged at these times. 0: From says it.
+	Count int     `json:",omitempty"`
+	Among []int64 `json:",omitempty"`
+	Text  string
 }
 
 // outcome is what is known about a write.

@@ -82,8 +82,8 @@ func (a *app) countTokens(ctx context.Context, servers []*redis.Client, l *ledge
 	return times, true
 }
 
-// checkCounter compares a counter with the number of writes. What it lacks is put down to the writes that reached no
-// replica, latest first, because only those can have been lost in a failover.
+// checkCounter compares a counter with the number of writes. Nobody can tell which of them it lacks; those that had
+// reached the replicas are not among them.
 func (a *app) checkCounter(ctx context.Context, servers []*redis.Client, l *ledger) {
 	sum := 0
 	for _, c := range servers {
@@ -95,9 +95,13 @@ func (a *app) checkCounter(ctx context.Context, servers []*redis.Client, l *ledg
 		sum += n
 	}
 	least, most := 0, 0
+	var among []int64
 	for _, w := range l.writes {
 		if w.is >= acked {
 			least++
+		}
+		if w.is == acked {
+			among = append(among, w.at)
 		}
 		if w.is != refused {
 			most++
@@ -106,15 +110,9 @@ func (a *app) checkCounter(ctx context.Context, servers []*redis.Client, l *ledg
 	if sum > most {
 		a.journal.find(Finding{Kind: "repeated"}, "verify %s: it is %d, only %d writes can have been executed", l.key, sum, most)
 	}
-	missing := least - sum
-	for i := len(l.writes) - 1; i >= 0 && missing > 0; i-- {
-		if w := l.writes[i]; w.is == acked {
-			missing--
-			a.journal.find(Finding{Kind: "lost", From: w.at}, "verify %s: it is %d, %d writes were acknowledged", l.key, sum, least)
-		}
-	}
-	if missing > 0 {
-		a.journal.find(Finding{Kind: "lost", Durable: true}, "verify %s: it is %d, %d writes were acknowledged", l.key, sum, least)
+	if sum < least {
+		f := Finding{Kind: "lost", Count: least - sum, Among: among}
+		a.journal.find(f, "verify %s: it is %d, %d writes were acknowledged", l.key, sum, least)
 	}
 	a.journal.checked(len(l.writes))
 }

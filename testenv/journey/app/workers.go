@@ -14,11 +14,26 @@ import (
 // waitFor is how long a worker waits for the replicas after a write.
 const waitFor = 25 * time.Millisecond
 
+// waited is the answer to a WAIT: how many replicas have what was written before it.
+type waited func() (int64, error)
+
+// wait asks for the replicas' acknowledgement of what c wrote before.
+func (a *app) wait(ctx context.Context, c interface {
+	Wait(context.Context, int, time.Duration) *redis.IntCmd
+}) waited {
+	return c.Wait(ctx, a.replicas, waitFor).Result
+}
+
+// waitIn is wait inside of a pipeline.
+func (a *app) waitIn(ctx context.Context, p redis.Pipeliner) waited {
+	return p.Do(ctx, "wait", a.replicas, waitFor.Milliseconds()).Int64
+}
+
 // settle notes the outcome of a write, from its own error and the answer to the WAIT that followed it.
-func (a *app) settle(l *ledger, seq int, word string, wait *redis.IntCmd) {
+func (a *app) settle(l *ledger, seq int, word string, wait waited) {
 	is := outcomeOf(word)
 	if is == acked {
-		n, err := wait.Result()
+		n, err := wait()
 		if a.journal.call("WAIT", err) == "" && n >= int64(a.replicas) {
 			is = durable
 		}
@@ -43,7 +58,7 @@ func (a *app) strings(client string) {
 				l.end(seq, outcomeOf(word))
 				return
 			}
-			a.settle(l, seq, word, a.rdb.Wait(ctx, a.replicas, waitFor))
+			a.settle(l, seq, word, a.wait(ctx, a.rdb))
 			return
 		}
 		before, w := l.last()
@@ -113,7 +128,7 @@ func (a *app) pipelines(client string) {
 		incr := p.Incr(ctx, count.key)
 		push := p.RPush(ctx, list.key, tv)
 		get2 := p.Get(ctx, reg.key)
-		wait := p.Wait(ctx, a.replicas, waitFor)
+		wait := a.waitIn(ctx, p)
 		_, _ = p.Exec(ctx) // each command has its own error
 
 		if value, err := get1.Result(); a.journal.call("GET", err) == "" {
@@ -141,7 +156,7 @@ func (a *app) counters(client string) {
 	a.loop(2, func(ctx context.Context) {
 		seq, _ := l.next()
 		p := a.rdb.Pipeline()
-		incr, wait := p.Incr(ctx, l.key), p.Wait(ctx, a.replicas, waitFor)
+		incr, wait := p.Incr(ctx, l.key), a.waitIn(ctx, p)
 		_, _ = p.Exec(ctx)
 		if n, err := incr.Result(); err == nil && (n < 1 || n > int64(seq)+1) {
 			a.journal.wrong("INCR %s was answered %d after %d calls", l.key, n, seq+1)
@@ -163,9 +178,9 @@ func (a *app) transactions(client string) {
 		p.Set(ctx, two.key, v2, 0)
 		p.RPush(ctx, list.key, v3)
 		_, err := p.Exec(ctx)
-		word, wait := a.journal.call("EXEC", err), redis.NewIntCmd(ctx)
+		word, wait := a.journal.call("EXEC", err), waited(nil)
 		if word == "" {
-			wait = a.rdb.Wait(ctx, a.replicas, waitFor)
+			wait = a.wait(ctx, a.rdb)
 		}
 		a.settle(one, s1, word, wait)
 		a.settle(two, s2, word, wait)
@@ -192,7 +207,7 @@ func (a *app) optimists(client string, workers int) {
 	for range workers {
 		a.loop(4, func(ctx context.Context) {
 			seq, _ := l.next()
-			done, word, wait := false, "", redis.NewIntCmd(ctx)
+			done, word, wait := false, "", waited(nil)
 			err := a.rdb.Watch(ctx, func(tx *redis.Tx) error {
 				n, err := tx.Get(ctx, l.key).Int64()
 				if err != nil && !errors.Is(err, redis.Nil) {
@@ -203,7 +218,7 @@ func (a *app) optimists(client string, workers int) {
 					return nil
 				})
 				if word, done = a.journal.call("WATCH", err), true; err == nil {
-					wait = tx.Wait(ctx, a.replicas, waitFor)
+					wait = a.wait(ctx, tx)
 				}
 				return err
 			}, l.key)
