@@ -38,9 +38,6 @@ func (sh *shard) sendTo(c *call, ep *resources.Endpoint, a *attr, req []byte) {
 		u.expect(nil, at)
 	}
 	u.submit(c, req)
-	if c.Backup > 0 && c.Attempt == 0 {
-		sh.hedgeLater(c)
-	}
 }
 
 var asking = []byte("*1\r\n$6\r\nASKING\r\n")
@@ -174,34 +171,22 @@ func (sh *shard) errored(c *call, b, req []byte) bool {
 	return true
 }
 
-// hedge is a call that gets a backup request when it is not answered by its time.
-type hedge struct {
-	c   *call
-	gen uint32
-	at  int64
-}
-
-// hedgeLater plans a backup request.
-func (sh *shard) hedgeLater(c *call) {
-	at := c.Start + c.Backup
-	sh.hedges = append(sh.hedges, hedge{c, c.gen, at})
-	if !sh.hedgeTimer.Pending() {
-		sh.loop.Set(&sh.hedgeTimer, at)
-	}
-}
-
-// onHedge sends the backup requests that are due.
-func (sh *shard) onHedge(now int64) {
-	n := 0
-	for ; n < len(sh.hedges) && sh.hedges[n].at <= now; n++ {
-		h := sh.hedges[n]
-		if c := h.c; c.gen == h.gen && c.up != nil && c.up2 == nil && !c.answered && !c.parted && c.Attempt == 0 {
-			sh.sendBackup(c)
+// onHedge sends backup requests for what was not answered in time. The queue is in the order of time, so that calls that
+// are answered, which is nearly all, cost nothing.
+func (u *upstream) onHedge(now int64) {
+	u.hedged = max(u.hedged, u.head)
+	for ; u.hedged < u.tail; u.hedged++ {
+		c := u.at(u.hedged).c
+		if c == nil || c.Backup == 0 {
+			continue
 		}
-	}
-	sh.hedges = append(sh.hedges[:0], sh.hedges[n:]...)
-	if len(sh.hedges) > 0 {
-		sh.loop.Set(&sh.hedgeTimer, sh.hedges[0].at)
+		if at := c.Start + c.Backup; at > now {
+			u.sh.loop.Set(&u.hedge, at)
+			return
+		}
+		if c.up == u && c.up2 == nil && !c.parted && c.Attempt == 0 {
+			u.sh.sendBackup(c)
+		}
 	}
 }
 

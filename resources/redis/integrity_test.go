@@ -420,6 +420,21 @@ func TestIntegrityM9ModesAreNotShared(t *testing.T) {
 	}
 }
 
+// What MONITOR shows may arrive together with its OK. It belongs to the client like all that follows.
+func TestIntegrityM9MonitorBeginsWithItsOK(t *testing.T) {
+	st := newStage(t, patience, nil)
+	c := st.clients(1)
+	c[0].ask("MONITOR")
+	const line = "+1700000000.000000 [0 127.0.0.1:1] \"GET\" \"k\"\r\n"
+	up := st.up.want("MONITOR")
+	up.send("+OK\r\n", line, line)
+	c[0].expect("+OK\r\n")
+	c[0].expect(line)
+	c[0].expect(line)
+	st.leave(c[0])
+	up.awaitGone(patience, "its client left")
+}
+
 // M10: a reply that nobody asked for closes the connection and is counted.
 
 func TestIntegrityM10UnexpectedReplyEndsTheConnection(t *testing.T) {

@@ -137,7 +137,7 @@ func (p *pool) sweep(now int64) {
 // dial opens a connection. It takes requests at once; they are sent when it is ready.
 func (p *pool) dial(mode string) *upstream {
 	u := &upstream{sh: p.sh, pool: p, ep: p.ep, attr: p.attr, mode: mode, last: p.sh.loop.Now()}
-	u.timer.F = u.onTimer
+	u.timer.F, u.hedge.F = u.onTimer, u.onHedge
 	if mode == modeShared {
 		p.shared = append(p.shared, u)
 	}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
@@ -175,6 +176,9 @@ func (s *session) request() int {
 	cmd := s.sh.r.table.Load().lookup(&s.req, s.buf)
 	s.cur = cmd
 	switch {
+	case cmd.special == spUnknown && crossProtocol(s.req.Arg(s.buf, 0)):
+		s.closing = true
+		s.local(cmd, nil, true)
 	case !s.loggedIn && cmd.flags&flagNoAuth == 0:
 		s.local(cmd, noAuth, false)
 	case !s.loggedIn && cmd.wrong == nil:
@@ -198,6 +202,12 @@ func (s *session) request() int {
 }
 
 var noAuth = []byte("-NOAUTH Authentication required.\r\n")
+
+// crossProtocol reports whether a command is the beginning of an HTTP request, with which a browser may be made to talk to
+// a server of its network. The rest of it might be commands, so the connection is closed, as Redis does.
+func crossProtocol(name []byte) bool {
+	return bytes.EqualFold(name, []byte("POST")) || bytes.EqualFold(name, []byte("Host:"))
+}
 
 // canonical returns the request in the form that upstreams get: its own bytes, or an array for an inline request.
 func (s *session) canonical() []byte {

@@ -26,9 +26,6 @@ type shard struct {
 	sweep    loop.Timer
 	draining bool
 	open     atomic.Int32 // client connections; read by Shutdown
-
-	hedges     []hedge // backup requests that may become due, by time of their call
-	hedgeTimer loop.Timer
 }
 
 // attr is what an upstream connection is apart from its endpoint. Sessions with equal attributes may share one. attrs
@@ -47,7 +44,6 @@ func newShard(r *Resource, l *loop.Loop) *shard {
 	}
 	sh.base = sh.intern(attr{user: r.base.user, password: r.base.password, db: r.set.DB})
 	sh.sweep.F = sh.onSweep
-	sh.hedgeTimer.F = sh.onHedge
 	return sh
 }
 

@@ -53,9 +53,11 @@ type upstream struct {
 	scan       resp.ReplyScanner
 	scanned    int // bytes of the head's reply that were looked at and not consumed
 
-	timer    loop.Timer
-	last     int64  // when something arrived, or when it became idle
-	late     uint64 // entries before this one are past their deadline and were answered
+	timer    loop.Timer // of the deadlines
+	hedge    loop.Timer // of the backup requests
+	hedged   uint64     // entries before this one got theirs, or were answered
+	last     int64      // when something arrived, or when it became idle
+	late     uint64     // entries before this one are past their deadline and were answered
 	blocked  *session
 	waitHead bool // paused until the reply at the head is its session's turn
 }
@@ -65,6 +67,7 @@ type entry struct {
 	c     *call // nil: nobody wants the reply
 	begin uint64
 	end   uint64
+	own   bool // the agent's: nobody ever wanted the reply
 }
 
 // submit queues a request of one or more whole commands that get one reply.
@@ -100,7 +103,7 @@ func (u *upstream) expect(c *call, begin uint64) {
 	if u.tail == u.head {
 		u.last = u.sh.loop.Now() // the server may be silent from now on
 	}
-	u.ring[u.tail&uint64(len(u.ring)-1)] = entry{c, begin, u.position()}
+	u.ring[u.tail&uint64(len(u.ring)-1)] = entry{c, begin, u.position(), c == nil}
 	if c != nil {
 		if c.up == nil {
 			c.up, c.seq = u, u.tail
@@ -109,6 +112,9 @@ func (u *upstream) expect(c *call, begin uint64) {
 		}
 		if c.Deadline > 0 && !u.timer.Pending() {
 			u.sh.loop.Set(&u.timer, c.Deadline)
+		}
+		if c.Backup > 0 && !u.hedge.Pending() {
+			u.sh.loop.Set(&u.hedge, c.Start+c.Backup)
 		}
 	}
 	u.tail++
@@ -154,7 +160,7 @@ func (u *upstream) dropLate() {
 	to := u.head
 	for i := u.head; i < u.tail; i++ {
 		e := *u.at(i)
-		if e.c == nil && i < u.late {
+		if e.c == nil && i < u.late && !e.own {
 			continue
 		}
 		begin := uint64(len(wait))
@@ -166,7 +172,7 @@ func (u *upstream) dropLate() {
 				c.seq2 = to
 			}
 		}
-		*u.at(to) = entry{e.c, begin, uint64(len(wait))}
+		*u.at(to) = entry{e.c, begin, uint64(len(wait)), e.own}
 		to++
 	}
 	u.tail, u.late, u.wait = to, u.head, wait
@@ -175,11 +181,11 @@ func (u *upstream) dropLate() {
 // OnData implements loop.Handler: it finds the replies and gives each to the head of the queue.
 func (u *upstream) OnData(_ *loop.Conn, b []byte) int {
 	u.last = u.sh.loop.Now()
-	if u.raw {
-		return u.relayRaw(b)
-	}
 	off := 0
 	for off < len(b) && u.state == upReady {
+		if u.raw { // maybe since the reply before
+			return off + u.relayRaw(b[off:])
+		}
 		if u.scanned == 0 && !u.stream {
 			if n := resp.ScanSimple(b[off:]); n > 0 {
 				if !u.frame(b[off:off+n], b[off]) {
@@ -206,9 +212,6 @@ func (u *upstream) OnData(_ *loop.Conn, b []byte) int {
 			u.passed()
 		} else if !u.frame(reply, u.scan.Kind()) {
 			return len(b)
-		}
-		if u.raw && off < len(b) {
-			return off + u.relayRaw(b[off:])
 		}
 	}
 	return off
@@ -450,6 +453,7 @@ func (u *upstream) OnClose(_ *loop.Conn, err error) {
 // leave takes the connection out of its pool and fails what was not answered.
 func (u *upstream) leave(err error) {
 	u.sh.loop.Cancel(&u.timer)
+	u.sh.loop.Cancel(&u.hedge)
 	u.sh.rt.Connections(u.ep, u.mode, -1)
 	lessee := u.lessee
 	u.pool.remove(u)
@@ -491,6 +495,7 @@ func (u *upstream) failed(fault *resources.Fault, said string) {
 	}
 	u.state = upClosed
 	u.sh.loop.Cancel(&u.timer)
+	u.sh.loop.Cancel(&u.hedge)
 	lessee := u.lessee
 	u.pool.remove(u)
 	u.lessee = nil
