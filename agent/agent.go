@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/listen"
 	"github.com/sluice-mesh/sluice/agent/runtime"
+	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/metrics/graphite"
 	"github.com/sluice-mesh/sluice/resources"
@@ -34,6 +35,7 @@ type Agent struct {
 	registry *metrics.Registry
 	store    *control.Store
 	sinks    *filter.Sinks
+	loops    *loop.Group    // I/O of all resources
 	graphite *graphite.Sink // nil: not pushed
 	sampler  *sampler
 	set      *set
@@ -62,7 +64,7 @@ func New(cfg *config.Config, o Options) (*Agent, error) {
 		o.Config = ConfigOptions()
 	}
 	a := &Agent{opt: o, log: o.Log, started: time.Now(), file: cfg, identity: cfg.Agent, registry: metrics.NewRegistry(metrics.Options{Outcomes: runtime.Outcomes()})}
-	for _, step := range []func() error{a.openData, a.openSinks, a.openResources, a.openAdmin} {
+	for _, step := range []func() error{a.openData, a.openSinks, a.openLoops, a.openResources, a.openAdmin} {
 		if err := step(); err != nil {
 			a.Close()
 			return nil, err
@@ -92,6 +94,12 @@ func (a *Agent) openSinks() (err error) {
 	a.graphite, err = graphite.Open(a.registry, graphite.Options{
 		Address: g.Address, Dialect: g.Dialect, Every: g.Every.D(), Prefix: g.Prefix, Application: a.identity.Application, Log: a.log,
 	})
+	return err
+}
+
+// openLoops starts the I/O loops that all resources share.
+func (a *Agent) openLoops() (err error) {
+	a.loops, err = loop.NewGroup(a.identity.Loops)
 	return err
 }
 
@@ -126,19 +134,10 @@ func (a *Agent) openResources() error {
 	return nil
 }
 
-// looper is a driver that runs I/O loops: it returns itself with so many of them.
-type looper interface {
-	WithLoops(n int) resources.Driver
-}
-
 func (a *Agent) openResource(d *declared, commands []resources.Command) (*runtime.Resource, error) {
-	driver := d.Driver
-	if l, ok := driver.(looper); ok {
-		driver = l.WithLoops(a.identity.LoopCount())
-	}
 	r, err := runtime.Open(runtime.Options{
-		Spec: d.Spec, Driver: driver, Settings: d.Settings, Commands: commands,
-		Metrics: a.registry, Sinks: a.sinks, Log: a.log,
+		Spec: d.Spec, Driver: d.Driver, Settings: d.Settings, Commands: commands,
+		Metrics: a.registry, Sinks: a.sinks, Log: a.log, Loops: a.loops,
 		Application: a.identity.Application, IDC: a.identity.IDC,
 	})
 	if err != nil {
@@ -248,6 +247,9 @@ func (a *Agent) Close() error {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		a.set.shutdown(now) // nothing is left after a drain
+	}
+	if a.loops != nil {
+		a.loops.Stop()
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

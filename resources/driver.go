@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-mesh/sluice/internal/loop"
 )
 
 // Driver makes resources of one kind.
@@ -67,6 +69,8 @@ type Member struct {
 type Runtime interface {
 	// Name is the resource's name.
 	Name() string
+	// Loops are the event loops of the process, for drivers that poll their connections. They outlive the resource.
+	Loops() (*loop.Group, error)
 	// Ops is the resource's operation table. Drivers add what servers report by Intern, then call OpsChanged.
 	Ops() *Ops
 	OpsChanged()

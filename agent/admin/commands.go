@@ -2,9 +2,11 @@ package admin
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -97,12 +99,18 @@ func decodeCommand(r *http.Request) (resources.Command, error) {
 	return c, nil
 }
 
+var textual = reflect.TypeFor[encoding.TextUnmarshaler]()
+
 // explainJSON names the field where the decoder knows it.
 func explainJSON(err error) *Error {
 	var typ *json.UnmarshalTypeError
 	if errors.As(err, &typ) {
 		field := strings.TrimPrefix(typ.Field, "Command.") // of the struct that order embeds
-		return Invalid(field, "%s cannot be a JSON %s", quoted(field), typ.Value)
+		hint := ""
+		if typ.Value == "number" && reflect.PointerTo(typ.Type).Implements(textual) {
+			hint = `: write a text with its unit, such as "50%", "200ms" or "100/s"`
+		}
+		return Invalid(field, "%s cannot be a JSON %s%s", quoted(field), typ.Value, hint)
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return Invalid(strings.Trim(field, `"`),

@@ -53,6 +53,8 @@ type Cluster struct {
 	tls       *tlsConfig         // nil: plain
 	driver    resources.Resource // nil before Start
 	topology  resources.Topology // nil: endpoints are those of the spec
+	seedsOnly bool               // those of the spec are not to be called
+	started   int64
 	endpoints ids
 	groupIDs  ids
 }
@@ -124,7 +126,14 @@ func (c *Cluster) Start(driver resources.Resource) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.driver, c.topology = driver, topology
+	c.driver, c.topology, c.started = driver, topology, c.now()
+	if s, ok := topology.(seedsOnly); ok && s.SeedsOnly() {
+		c.seedsOnly = true
+		for _, g := range c.groups {
+			c.reconcile(g, c.started)
+		}
+		c.publish()
+	}
 	for _, m := range c.members {
 		c.startProbe(m)
 	}
@@ -260,7 +269,7 @@ func (c *Cluster) reconcile(g *group, now int64) {
 			e := resources.EndpointSpec{Address: m.Address, Weight: bySpec[m.Address].Weight, Role: m.Role.String()}
 			wants[m.Address] = want{e, true}
 		}
-	} else {
+	} else if !c.seedsOnly {
 		for a, e := range bySpec {
 			wants[a] = want{e, false}
 		}
@@ -298,6 +307,7 @@ func (c *Cluster) configure(m *Member, e resources.EndpointSpec, discovered bool
 	m.discovered = discovered
 	m.Endpoint.SetWeight(int32(e.Share()))
 	role, _ := resources.ParseRole(e.Role)
+	m.listed = role
 	if !m.told || discovered && role != resources.RoleAny {
 		m.Endpoint.SetRole(role)
 	}
@@ -312,7 +322,7 @@ func (c *Cluster) newMember(g *group, address string, now int64) *Member {
 	ep := &resources.Endpoint{
 		Resource: c.resource, Group: g.name, IDC: g.idc, Address: address, ID: c.endpoints.take(now), GroupID: g.id,
 	}
-	m := &Member{cluster: c, group: g}
+	m := &Member{cluster: c, group: g, hurry: make(chan struct{}, 1)}
 	m.Node.Endpoint = ep
 	ep.State = m
 	g.members = append(g.members, m)

@@ -36,6 +36,43 @@ type dialer struct {
 	due   int64         // when a connection is due if all before it went at the full rate
 	open  int           // unfinished
 	freed chan struct{} // closed and replaced when one finishes while others wait; nil: nobody waits
+
+	failedAt int64         // when connecting last failed
+	why      error         // nil: it worked since then
+	broken   chan struct{} // closed and replaced when connecting fails; nil: nobody asked for it
+}
+
+// failureHolds is how long a failure to connect speaks for those who come after it, in ns.
+const failureHolds = int64(50 * time.Millisecond)
+
+// failure returns what is closed when connecting fails next, and why it failed a moment before now, nil when it did not.
+func (d *dialer) failure(now int64) (next <-chan struct{}, why error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken == nil {
+		d.broken = make(chan struct{})
+	}
+	if d.why != nil && now-d.failedAt < failureHolds {
+		why = d.why
+	}
+	return d.broken, why
+}
+
+// failed tells those who wait for their turn, and those who come soon, why connecting failed.
+func (d *dialer) failed(now int64, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failedAt, d.why = now, errors.New(why)
+	if d.broken != nil {
+		close(d.broken)
+		d.broken = nil
+	}
+}
+
+func (d *dialer) worked() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.why = nil
 }
 
 // reserve takes the next turn of the rate and returns how long it is until then, in ns. A tenth of a second's worth
@@ -87,10 +124,12 @@ func (d *dialer) leave() {
 
 // Dial opens a connection to an endpoint: it waits for its turn under the caps, resolves, connects, and does the TLS
 // handshake. The whole, but for the handshake, must end within the connect timeout, and all of it within ctx. A
-// failure that is not the caller's doing counts against the endpoint.
+// failure that is not the caller's doing counts against the endpoint, and speaks for those who wait for their turn and
+// who come right after it, so that calls to a server that is gone do not queue. An endpoint that is no member, such as
+// a sentinel that a topology asks, has neither caps nor health.
 func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *resources.Fault) {
 	m := Of(ep)
-	if m == nil || ep.Gone() {
+	if ep.Gone() {
 		return nil, c.fault(ep, "it is no longer part of the resource")
 	}
 	c.mu.Lock()
@@ -99,46 +138,67 @@ func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *
 
 	connect, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := m.turn(connect, c.now(), caps); err != nil {
-		return nil, c.fault(ep, fmt.Sprintf("no turn to connect within %s (policy.dials)", timeout))
+	if m != nil {
+		if err := m.turn(connect, c.now(), caps); err != nil {
+			return nil, c.fault(ep, err.Error())
+		}
+		defer m.dial.leave()
 	}
-	defer m.dial.leave()
 	conn, err := c.connect(connect, ep.Address)
 	if err == nil && secure != nil {
 		conn, err = handshake(ctx, conn, secure.forAddress(ep.Address))
 	}
-	if err != nil {
-		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			m.fail(c.now())
+	if err == nil {
+		if m != nil {
+			m.dial.worked()
 		}
-		if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-			return nil, c.fault(ep, fmt.Sprintf("no connection within %s", timeout))
-		}
-		return nil, c.fault(ep, plainError(err))
+		return conn, nil
 	}
-	return conn, nil
+	why := plainError(err)
+	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+		why = "no connection within " + timeout.String()
+	}
+	if m != nil && (ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+		m.dial.failed(c.now(), why)
+		m.fail(c.now())
+	}
+	return nil, c.fault(ep, why)
 }
 
 func (c *Cluster) fault(ep *resources.Endpoint, what string) *resources.Fault {
 	return resources.NewFault(resources.Unavailable, resources.FromUpstream, c.resource, "cannot connect to "+ep.Address+": "+what)
 }
 
-// turn waits until a new connection may be begun. Those who give up waiting have still used up their turn, so that a
-// crowd that comes again and again does not go faster than one that waits.
+var errNoTurn = errors.New("no turn to connect within the connect timeout (policy.dials)")
+
+// turn waits until a new connection may be begun; the error says why it may not. Those who give up waiting have still
+// used up their turn, so that a crowd that comes again and again does not go faster than one that waits.
 func (m *Member) turn(ctx context.Context, now int64, caps resources.DialPolicy) error {
+	broken, err := m.dial.failure(now)
+	if err != nil {
+		return err
+	}
 	if wait := m.dial.reserve(now, max(float64(caps.Rate), 1)); wait > 0 {
 		if at, ok := ctx.Deadline(); ok && time.Until(at) < time.Duration(wait) {
-			return context.DeadlineExceeded
+			return errNoTurn
 		}
 		t := time.NewTimer(time.Duration(wait))
 		defer t.Stop()
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return errNoTurn
+		case <-broken:
+			if _, err := m.dial.failure(now); err != nil {
+				return err
+			}
+			// It works again already. What is left of the turn's wait is not worth another timer.
 		case <-t.C:
 		}
 	}
-	return m.dial.enter(ctx, func() int { return max(1, caps.Concurrent) })
+	if m.dial.enter(ctx, func() int { return max(1, caps.Concurrent) }) != nil {
+		return errNoTurn
+	}
+	return nil
 }
 
 // connect opens the plain connection, trying a host's addresses in turn.

@@ -19,6 +19,15 @@ type heldReport struct {
 	since   int64
 }
 
+// seedsOnly is a topology whose seeds, as sentinels do, know servers and are none. Its groups have no members before the
+// first report.
+type seedsOnly interface {
+	SeedsOnly() bool
+}
+
+// firstReport is how long the first report of such a topology makes the start of an agent wait.
+const firstReport = int64(3 * time.Second)
+
 // startWatch begins to watch a group's topology, again when its seeds changed. c.mu is held.
 func (c *Cluster) startWatch(g *group) {
 	topology := c.topology

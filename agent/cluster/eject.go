@@ -94,6 +94,10 @@ func (c *Cluster) judge(m *Member, now int64) bool {
 	if !mayEject(m.group.members, m, c.policy.Eject.AtMost) {
 		m.reason = why + "; not ejected: too few would be left"
 		m.spared = now
+		select {
+		case m.hurry <- struct{}{}: // it stays in use, so it matters how it is
+		default:
+		}
 		return false
 	}
 	m.reason = why

@@ -36,9 +36,12 @@ type Member struct {
 	removed    bool               // not listed any more
 	told       bool               // the server told its role
 	discovered bool               // by a topology, not by the spec
+	listed     resources.Role     // what the topology says that it is
 	health     resources.Health   // as last probed or reported
 	reason     string             // why it is out, for people
 	stopProbe  context.CancelFunc // nil: not probed
+
+	hurry chan struct{} // asks for a check before its time
 
 	dial dialer // caps on new connections
 

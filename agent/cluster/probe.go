@@ -23,16 +23,22 @@ func (c *Cluster) startProbe(m *Member) {
 }
 
 // probe checks one member until ctx is done: at once, and then again each `every`, give or take a tenth. A member that
-// failed its check is checked twice as often, so that its return is noticed early.
+// is down is checked twice as often, so that its return is noticed early. Calls that fail have a member checked before its
+// time, so that one that stays in use because it is the last is soon known to be down.
 func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 	defer p.Close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	checked, down := c.now(), false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-m.hurry:
+			if down || c.now()-checked < int64(hurryLeast) {
+				continue
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -49,12 +55,16 @@ func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 		if ctx.Err() != nil {
 			return
 		}
-		if down := c.probed(m, h, err); down {
+		checked = c.now()
+		if down = c.probed(m, h, err); down {
 			every = max(every/2, min(every, 100*time.Millisecond))
 		}
 		timer.Reset(every - every/10 + rand.N(every/5+1))
 	}
 }
+
+// hurryLeast is the least time between two checks that failing calls ask for.
+const hurryLeast = 250 * time.Millisecond
 
 // probed takes the result of a check and returns whether the member is down.
 func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
@@ -109,10 +119,12 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 	return down
 }
 
-// learn keeps what a server said of itself and returns whether its role changed.
+// learn keeps what a server said of itself and returns whether its role changed. A server may deny that it is the primary
+// that a topology takes it for; it may not claim to be one against the topology's word: an old primary that comes back
+// takes itself for one until it is told otherwise, and would lose what is written to it.
 func (m *Member) learn(h resources.Health) bool {
 	m.health = h
-	if h.Role == resources.RoleAny {
+	if h.Role == resources.RoleAny || m.discovered && m.listed == resources.RoleReplica && h.Role == resources.RolePrimary {
 		return false
 	}
 	m.told = true
@@ -148,10 +160,18 @@ func (c *Cluster) Report(ep *resources.Endpoint, h resources.Health) {
 	}
 }
 
-// Probed reports whether every member has been checked at least once.
+// Probed reports whether every member has been checked at least once. Where members must be found first, they have been,
+// or nobody has told of any for a while.
 func (c *Cluster) Probed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.seedsOnly && c.now()-c.started < firstReport {
+		for _, g := range c.groups {
+			if g.found == nil {
+				return false
+			}
+		}
+	}
 	for _, m := range c.members {
 		if !m.probed {
 			return false

@@ -27,7 +27,7 @@ type Options struct {
 	Shed func(reason string)
 }
 
-// DefaultRate is the default of Options.Rate. An accept costs some 20 µs of CPU, so this is a fifth of one core.
+// DefaultRate is the default of Options.Rate: far more than applications open in ordinary times.
 const DefaultRate = 10000
 
 // Listener accepts connections on one address. Its methods may be called from any goroutine.

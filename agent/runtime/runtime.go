@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/cluster"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/ha"
+	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -29,6 +30,8 @@ type Options struct {
 	Metrics *metrics.Registry
 	Sinks   *filter.Sinks // where filters write; nil: nowhere
 	Log     *slog.Logger  // nil: nowhere
+
+	Loops *loop.Group // of the process; nil: the resource runs its own
 
 	Application string // who calls, for clients that do not say
 	IDC         string // where the agent runs
@@ -50,6 +53,10 @@ type Resource struct {
 	log      *slog.Logger
 	newcomer *resources.Identity // of clients that did not say who they are
 	ownSinks bool
+
+	looping  sync.Mutex // guards the two below
+	loops    *loop.Group
+	ownLoops bool
 
 	// Read by calls.
 	snapshot atomic.Pointer[snapshot]
@@ -111,7 +118,7 @@ func Open(o Options) (*Resource, error) {
 		name: o.Spec.Name, kind: o.Driver.Kind(), settings: o.Settings, idc: o.IDC,
 		ops:      resources.NewOps(o.Driver.Ops()),
 		registry: o.Metrics, metrics: o.Metrics.Resource(o.Spec.Name, o.Driver.Kind()),
-		sinks: o.Sinks, tap: filter.NewTap(), log: log.With("resource", o.Spec.Name),
+		sinks: o.Sinks, loops: o.Loops, tap: filter.NewTap(), log: log.With("resource", o.Spec.Name),
 		newcomer: &resources.Identity{Caller: o.Application, IDC: o.IDC},
 		stale:    make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -145,6 +152,9 @@ func (r *Resource) abandon() {
 	r.cluster.Close()
 	if r.ownSinks {
 		r.sinks.Close()
+	}
+	if r.ownLoops {
+		r.loops.Stop()
 	}
 }
 
@@ -330,6 +340,9 @@ func (r *Resource) Shutdown(ctx context.Context) error {
 	err = errors.Join(err, r.snapshot.Load().chain.Close(nil))
 	if r.ownSinks {
 		r.sinks.Close()
+	}
+	if r.ownLoops {
+		r.loops.Stop()
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/internal/clock"
+	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -20,6 +21,19 @@ func (h host) Endpoints() []*resources.Endpoint { return h.cluster.View().Endpoi
 
 // Name implements [resources.Runtime].
 func (r *Resource) Name() string { return r.name }
+
+// Loops implements [resources.Runtime]. Without loops of the process the resource runs its own, from the first call on.
+func (r *Resource) Loops() (*loop.Group, error) {
+	r.looping.Lock()
+	defer r.looping.Unlock()
+	if r.loops != nil {
+		return r.loops, nil
+	}
+	var err error
+	r.loops, err = loop.NewGroup(0)
+	r.ownLoops = err == nil
+	return r.loops, err
+}
 
 // Ops implements [resources.Runtime].
 func (r *Resource) Ops() *resources.Ops { return r.ops }

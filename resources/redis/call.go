@@ -51,6 +51,7 @@ const (
 	afterHello         // the same, and the answer names the session instead of the upstream connection
 	afterName          // CLIENT SETNAME on a connection of its own
 	afterMulti
+	afterBegin // MULTI sent late, by beginNow
 	afterExec
 	afterDiscard
 	afterAbort // DISCARD sent in place of an EXEC that must not run

@@ -111,7 +111,7 @@ func (s *session) parseChange(cmd *command) (*change, []byte) {
 			user, pw = s.req.Arg(s.buf, 1), s.req.Arg(s.buf, 2)
 		default:
 			if !s.loggedIn {
-				return nil, resp.AppendError(nil, "ERR wrong number of arguments for 'auth' command")
+				return nil, replySyntax
 			}
 			return nil, nil
 		}
@@ -237,7 +237,7 @@ func (s *session) helloReply(b []byte) []byte {
 		key := v.Elems[i].Str
 		out = resp.AppendBulkString(out, key)
 		switch e := v.Elems[i+1]; {
-		case key == "id":
+		case key == "id" && s.pin == nil:
 			out = resp.AppendInt(out, int64(s.rs.ID))
 		case key == "mode":
 			out = resp.AppendBulkString(out, "standalone")

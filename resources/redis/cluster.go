@@ -185,6 +185,9 @@ func (r *Resource) pause(ctx context.Context, every time.Duration) error {
 	return nil
 }
 
+// SeedsOnly tells the cluster that seeds serve no calls: sentinels know servers and are none.
+func (r *Resource) SeedsOnly() bool { return r.set.Topology == topologySentinel }
+
 // watchCluster reads the slots from any node that answers.
 func (r *Resource) watchCluster(ctx context.Context, group string, seeds []string, report func([]resources.Member)) error {
 	known := seeds

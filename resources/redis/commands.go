@@ -245,6 +245,15 @@ func (t *table) lookup(r *resp.Request, buf []byte) *command {
 	return c
 }
 
+// named returns a command that the agent knows.
+func (t *table) named(name string) *command {
+	c, _ := t.names.Lookup([]byte(name))
+	return c
+}
+
+// misused reports whether a command stands for a request with a wrong number of arguments.
+func (c *command) misused() bool { return c.wrong == nil && c.special != spUnknown }
+
 // newTable builds a table. intern gives operations their ids.
 func newTable(list []described, intern func(resources.OpInfo) resources.OpID) *table {
 	t := &table{unknown: &command{name: "other", class: resources.ClassOther, arity: -1, special: spUnknown}}

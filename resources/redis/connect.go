@@ -22,6 +22,10 @@ func (e *refused) Error() string { return "the server refused the login: " + e.t
 // connect dials ep and logs in. On failure nc is nil; said is then what the server answered, "" when it did not. An
 // unfinished login closes the connection: a late reply would answer somebody else's request.
 func (r *Resource) connect(ep *resources.Endpoint, a attr, readonly bool) (nc net.Conn, fault *resources.Fault, said string) {
+	if r.set.Topology == topologySentinel && ep.Role() == resources.RoleAny {
+		// A sentinel of the configuration: it would answer calls itself, as unknown commands.
+		return nil, resources.NewFault(resources.Unavailable, resources.FromAgent, r.rt.Name(), "no sentinel has told yet who the primary is"), ""
+	}
 	ctx, cancel := context.WithTimeout(r.ctx, resources.DefaultHandshakeTimeout)
 	defer cancel()
 	nc, fault = r.rt.Dial(ctx, ep)

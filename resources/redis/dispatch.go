@@ -63,6 +63,7 @@ func (sh *shard) failed(c *call, fault *resources.Fault, req []byte) {
 	c.Fault, c.Outcome = fault, resources.OutcomeOf(fault)
 	if c.parted {
 		sh.end(c)
+		c.answered = true // it ended; the session's end must not end it again
 		c.s.cut(errors.New("the rest of a reply was lost"))
 		return
 	}
@@ -149,7 +150,8 @@ func notExecuted(b []byte) bool {
 // errored deals with an answer for which notExecuted holds; req is a copy of the request. It returns false when the
 // client must get the answer as it is.
 func (sh *shard) errored(c *call, b, req []byte) bool {
-	if c.Pinned || c.attr != nil || req == nil {
+	if c.Pinned || c.attr != nil || req == nil || c.lease && c.s.n > 1 { // what the client sent behind it went the same way
+		sh.r.refresh()
 		return false
 	}
 	said := string(bytes.TrimRight(b[1:], "\r\n"))

@@ -22,10 +22,7 @@ const DefaultTimeout = time.Second
 func init() { resources.Register(&Driver{}) }
 
 // Driver makes resources of kind redis. The zero value is ready.
-type Driver struct {
-	// Loops is the number of I/O loops of each resource; 0: half of the processors.
-	Loops int
-}
+type Driver struct{}
 
 // Kind implements resources.Driver.
 func (d *Driver) Kind() string { return Kind }
@@ -74,7 +71,6 @@ type Resource struct {
 	base     login // of clients that do not log in
 	sentinel login
 	limits   resp.Limits
-	loops    *loop.Group
 	shards   []*shard
 	table    atomic.Pointer[table]
 	slots    atomic.Pointer[slotMap] // topology cluster
@@ -108,11 +104,12 @@ func (d *Driver) Open(set resources.Settings, rt resources.Runtime) (resources.R
 		return nil, err
 	}
 	r.table.Store(newTable(list, r.intern))
-	if r.loops, err = loop.NewGroup(d.Loops); err != nil {
+	loops, err := rt.Loops()
+	if err != nil {
 		return nil, err
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.loops.Each(func(_ int, l *loop.Loop) { r.shards = append(r.shards, newShard(r, l)) })
+	loops.Each(func(_ int, l *loop.Loop) { r.shards = append(r.shards, newShard(r, l)) })
 	return r, nil
 }
 
@@ -145,7 +142,7 @@ func (r *Resource) Shutdown(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Millisecond)
 	defer t.Stop()
 	var err error
-	for err == nil && r.open() > 0 {
+	for err == nil && r.clients() > 0 {
 		select {
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -153,16 +150,20 @@ func (r *Resource) Shutdown(ctx context.Context) error {
 		}
 	}
 	r.cancel()
-	r.loops.Stop()
 	r.work.Wait()
+	for _, sh := range r.shards {
+		for sh.loop.Post(sh.shutdown) && sh.clients.Load()+sh.servers.Load() > 0 {
+			<-t.C
+		}
+	}
 	return err
 }
 
-// open returns the number of client connections.
-func (r *Resource) open() int {
+// clients returns the number of client connections.
+func (r *Resource) clients() int {
 	n := 0
 	for _, sh := range r.shards {
-		n += int(sh.open.Load())
+		n += int(sh.clients.Load())
 	}
 	return n
 }

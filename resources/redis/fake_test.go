@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -18,6 +19,7 @@ import (
 // checks that every call that began ended once.
 type fakeRuntime struct {
 	t      testing.TB
+	loops  *loop.Group
 	ops    *resources.Ops
 	policy resources.Policy
 	tls    *tls.Config                           // of upstream connections; nil: none
@@ -44,6 +46,10 @@ type fakeRuntime struct {
 func newFake(t testing.TB, addrs ...string) *fakeRuntime {
 	f := &fakeRuntime{t: t, ops: resources.NewOps((&Driver{}).Ops()), policy: resources.DefaultPolicy(), outcomes: map[string]int{}}
 	f.policy.Timeout = resources.Duration(2 * time.Second)
+	var err error
+	if f.loops, err = loop.NewGroup(2); err != nil {
+		t.Fatal(err)
+	}
 	var members []resources.Member
 	for _, a := range addrs {
 		members = append(members, resources.Member{Address: a})
@@ -91,9 +97,10 @@ func (f *fakeRuntime) setMembers(members []resources.Member) {
 	f.eps.Store(&now)
 }
 
-func (f *fakeRuntime) Name() string        { return "test" }
-func (f *fakeRuntime) Ops() *resources.Ops { return f.ops }
-func (f *fakeRuntime) OpsChanged()         {}
+func (f *fakeRuntime) Loops() (*loop.Group, error) { return f.loops, nil }
+func (f *fakeRuntime) Name() string                { return "test" }
+func (f *fakeRuntime) Ops() *resources.Ops         { return f.ops }
+func (f *fakeRuntime) OpsChanged()                 {}
 
 // What the runtime keeps in Call.Depth of a call, to find calls that end twice.
 const (
@@ -263,7 +270,7 @@ func startAgentOn(t testing.TB, f *fakeRuntime, set *Settings, ln net.Listener) 
 	if err := set.fill(); err != nil {
 		t.Fatal(err)
 	}
-	res, err := (&Driver{Loops: 2}).Open(set, f)
+	res, err := (&Driver{}).Open(set, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,6 +297,7 @@ func startAgentOn(t testing.TB, f *fakeRuntime, set *Settings, ln net.Listener) 
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = a.res.Shutdown(ctx)
+		f.loops.Stop()
 		a.check(t)
 	})
 	return a

@@ -178,7 +178,7 @@ func TestIntegrityM4LoserOfABackupIsDropped(t *testing.T) {
 			f := newFake(t, slow.addr, quick.addr)
 			f.policy.Timeout = resources.Duration(patience)
 			f.routes = func(c *resources.Call) *resources.Endpoint {
-				if string(f.ops.Info(c.Op).Name) == "GETRANGE" {
+				if f.ops.Info(c.Op).Name == "GETRANGE" {
 					c.Backup = 1
 				}
 				return f.Endpoints()[0]
@@ -204,7 +204,6 @@ func TestIntegrityM4LoserOfABackupIsDropped(t *testing.T) {
 					c.buf = append(c.buf, chunk[:n]...)
 				}
 				second.send(value)
-				second.send(value[:0])
 				first.send(value[cut:])
 			} else {
 				second.send(value)
@@ -260,6 +259,24 @@ func TestIntegrityM5LossIsToldToAll(t *testing.T) {
 	st.up.none()
 }
 
+// What was passed on of a reply cannot be taken back: its client is cut off, and the call ends once.
+func TestIntegrityM5LossInTheMiddleOfAReplyCutsItsClient(t *testing.T) {
+	st := newStage(t, patience, nil)
+	c := st.clients(2)
+	c[0].ask("GET large")
+	up := st.up.want("GET large")
+	c[1].ask("SET b 1")
+	st.up.want("SET b 1")
+	reply := bulkReply(big(100_000, 1))
+	up.send(reply[:60_000])
+	_ = up.nc.Close()
+	if got := c[0].rest(); !strings.HasPrefix(reply, got) || len(got) == len(reply) {
+		t.Errorf("of a reply that was lost came %s", show(got))
+	}
+	c[1].expectWord("UNKNOWN")
+	eventually(t, "the call to end", func() bool { return st.outcome("GET unknown") == 1 })
+}
+
 // M6: an expectation is there before the first byte of its request; an early answer to a request that is not wholly sent
 // ends both connections (twemproxy #149).
 
@@ -273,11 +290,11 @@ func TestIntegrityM6EarlyAnswerEndsBothConnections(t *testing.T) {
 	eventually(t, "a part of the request to arrive", func() bool { return first.received.Load() > 0 })
 	first.send("-OOM command not allowed when used memory > 'maxmemory'.\r\n")
 	c[0].expectWord("OOM")
+	first.awaitGone(5*time.Second, "it has half of a request on it")
 	_, _ = c[0].nc.Write([]byte(rest)) // it may be cut already
 	if got := c[0].rest(); got != "" {
 		t.Errorf("the rest of a value was taken for requests and answered %s", show(got))
 	}
-	first.awaitGone(patience, "it has half of a request on it")
 	c[1].ask("CLIENT INFO")
 	st.up.want("CLIENT INFO").send(bulkReply("for B"))
 	c[1].expect(bulkReply("for B"))
@@ -302,7 +319,7 @@ func TestIntegrityM6GreetingAnswersNobody(t *testing.T) {
 
 func TestIntegrityM8WriteIsNotRepeated(t *testing.T) {
 	for _, line := range []string{"INCR k", "SET k v", "EVAL return 0", "PUBLISH ch m", "BLPOP k 0", "GETDEL k"} {
-		st := newStage(t, patience, nil)
+		st := newStage(t, 3*time.Second, nil)
 		c := st.clients(1)
 		c[0].ask(line)
 		_ = st.up.want(line).nc.Close()
@@ -314,7 +331,7 @@ func TestIntegrityM8WriteIsNotRepeated(t *testing.T) {
 }
 
 func TestIntegrityM8ReadIsRepeatedAndWriteBehindItIsNot(t *testing.T) {
-	st := newStage(t, patience, nil)
+	st := newStage(t, 3*time.Second, nil)
 	c := st.clients(2)
 	c[0].ask("GET a")
 	st.up.want("GET a")
@@ -329,7 +346,7 @@ func TestIntegrityM8ReadIsRepeatedAndWriteBehindItIsNot(t *testing.T) {
 // A read may be repeated, but not past a later write of the same client that may have been executed: it would show the
 // client its own future.
 func TestIntegrityM8ReadIsNotRepeatedPastAWrite(t *testing.T) {
-	st := newStage(t, patience, nil)
+	st := newStage(t, 3*time.Second, nil)
 	c := st.clients(1)
 	c[0].send(encode([][]string{{"GET", "k"}, {"SET", "k", "later"}, {"GET", "other"}}))
 	_ = st.up.want("GET k", "SET k later", "GET other").nc.Close()
@@ -365,59 +382,66 @@ func TestIntegrityM8OldPrimarySaysNothingAfterFailover(t *testing.T) {
 // (Traefik, CVE-2026-71324).
 
 func TestIntegrityM9ModesAreNotShared(t *testing.T) {
-	for name, enter := range map[string]string{
-		"transaction": "MULTI", "watch": "WATCH k", "subscription": "SUBSCRIBE ch", "pattern": "PSUBSCRIBE *",
-		"shard channel": "SSUBSCRIBE ch", "monitor": "MONITOR", "tracking": "CLIENT TRACKING ON BCAST",
+	for _, mode := range []struct{ enter, publish, message string }{
+		{enter: "MULTI"},
+		{enter: "WATCH k"},
+		{"SUBSCRIBE ch", "PUBLISH ch m", "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n"},
+		{"PSUBSCRIBE c*", "PUBLISH ch m", "*4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$2\r\nch\r\n$1\r\nm\r\n"},
+		{"SSUBSCRIBE ch", "SPUBLISH ch m", "*3\r\n$8\r\nsmessage\r\n$2\r\nch\r\n$1\r\nm\r\n"},
+		{enter: "CLIENT TRACKING ON OPTIN"},
+		{enter: "CLIENT NO-EVICT ON"},
+		{enter: "MONITOR"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(mode.enter, func(t *testing.T) {
 			n := server.Start(t, server.Redis{}).Primary
 			st := &stage{agent: startAgent(t, newFake(t, n.Addr), nil)}
 			c := st.clients(3)
-			if enter == "CLIENT TRACKING ON BCAST" {
-				c[0].wantPrefix("HELLO 3", "%")
-			}
-			if got := c[0].say(enter); isError([]byte(got)) {
-				t.Fatal(got)
-			}
-			other := func(w *wire, stays bool) {
+			enter := func() {
 				t.Helper()
-				// What needs a connection of its own would be lent the one in the mode.
-				info := w.say("CLIENT INFO")
-				if !strings.HasPrefix(info, "$") {
-					t.Errorf("%s: CLIENT INFO is answered %s", w.name, show(info))
+				if mode.enter == "CLIENT TRACKING ON OPTIN" {
+					c[0].wantPrefix("HELLO 3", "%")
 				}
-				for _, flag := range []string{" sub=1 ", " psub=1 ", " ssub=1 ", " multi=0 ", " watch=1 ", " flags=O ", " flags=x", " flags=P", " flags=t"} {
-					if strings.Contains(info, flag) {
-						t.Errorf("%s got a connection in a mode: %s", w.name, show(info))
-					}
-				}
-				w.want("SET k "+w.name[len("client "):], "+OK\r\n")
-				w.want("WATCH k", "+OK\r\n")
-				w.want("MULTI", "+OK\r\n")
-				w.want("GET k", "+QUEUED\r\n")
-				w.want("EXEC", "*1\r\n"+bulkReply(w.name[len("client "):]))
-				if stays {
-					w.want("PUBLISH ch m", map[bool]string{true: ":1\r\n", false: ":0\r\n"}[name == "subscription" || name == "pattern"])
+				if got := c[0].say(mode.enter); isError([]byte(got)) {
+					t.Fatalf("%s is answered %s", mode.enter, got)
 				}
 			}
-			other(c[1], true)
-			switch enter {
+			enter()
+			c[1].wantsPlainConnection("B")
+			if mode.publish != "" {
+				c[1].want(mode.publish, ":1\r\n")
+				c[0].expect(mode.message)
+			}
+			switch mode.enter {
 			case "MULTI":
 				c[0].want("GET k", "+QUEUED\r\n")
 				c[0].want("EXEC", "*1\r\n"+bulkReply("B"))
+				enter()
 			case "WATCH k":
 				c[0].want("MULTI", "+OK\r\n")
 				c[0].want("GET k", "+QUEUED\r\n")
-				c[0].want("EXEC", "*-1\r\n") // k was changed
+				c[0].want("EXEC", "*-1\r\n") // k was changed meanwhile
+				enter()
 			}
-			// The same once its client left in the middle.
-			if enter == "MULTI" || enter == "WATCH k" {
-				c[0].want(enter, "+OK\r\n")
-			}
-			st.leave(c[0])
-			other(c[2], false)
+			st.leave(c[0]) // in the middle of the mode
+			c[2].wantsPlainConnection("C")
 		})
 	}
+}
+
+// wantsPlainConnection checks that what needs a connection of its own gets one that is in no mode.
+func (w *wire) wantsPlainConnection(value string) {
+	w.t.Helper()
+	info := w.say("CLIENT INFO")
+	for _, part := range []string{" flags=N ", " sub=0 ", " psub=0 ", " ssub=0 ", " multi=-1 "} {
+		if !strings.Contains(info, part) {
+			w.t.Errorf("%s got a connection that is not %q: %s", w.name, part, show(info))
+		}
+	}
+	w.want("SET k "+value, "+OK\r\n")
+	w.want("WATCH k", "+OK\r\n")
+	w.want("MULTI", "+OK\r\n")
+	w.want("GET k", "+QUEUED\r\n")
+	w.want("EXEC", "*1\r\n"+bulkReply(value))
 }
 
 // What MONITOR shows may arrive together with its OK. It belongs to the client like all that follows.

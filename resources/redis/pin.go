@@ -39,6 +39,10 @@ func (s *session) sendLeased(c *call, req []byte) {
 // takePin lends the session a connection to ep and sends the call on it.
 func (s *session) takePin(c *call, ep *resources.Endpoint, req []byte) {
 	a := s.attr
+	if old := s.pin; old != nil { // which redirected the request
+		s.pin = nil
+		old.pool.giveBack(old)
+	}
 	u := s.sh.pool(ep, a).lease(s, s.mode())
 	if u == nil {
 		s.sh.refuse(c, resources.NewFault(resources.Unavailable, resources.FromAgent, s.sh.rt.Name(), "too many connections to "+ep.Address+" are lent; settings.leases says how many may be"))
@@ -46,6 +50,11 @@ func (s *session) takePin(c *call, ep *resources.Endpoint, req []byte) {
 	}
 	s.pin = u
 	s.prepare(c)
+	if c.asked {
+		c.asked = false
+		at := u.write(asking)
+		u.expect(nil, at)
+	}
 	if u.name != s.name {
 		at := u.write(resp.AppendCommand(nil, "CLIENT", "SETNAME", s.name))
 		u.expect(nil, at)
@@ -109,8 +118,6 @@ func (s *session) prepare(c *call) {
 			c.after = afterMulti
 			s.txn.open = true
 		}
-	case spExec:
-		c.after = afterExec
 	case spWatch:
 		c.after = afterWatch
 	case spUnwatch:
@@ -140,9 +147,13 @@ func (s *session) prepare(c *call) {
 	}
 }
 
-// prepareBlocking lets a command wait as long as it says.
+// prepareBlocking lets a command wait as long as it says. It is not sent again after its connection was lost: what came
+// meanwhile may have gone to the lost one, and "$" of XREAD means another place the second time.
 func (s *session) prepareBlocking(c *call) {
 	c.Deadline = 0
+	if c.Retry == resources.RetryIdempotent {
+		c.Retry = resources.RetryUnsent
+	}
 	c.after = afterBlocking
 	s.setPins(s.pins | resources.PinBlocking)
 }
@@ -173,6 +184,8 @@ func (s *session) follow(c *call, b []byte) []byte {
 		} else if s.pin != nil {
 			s.setPins(s.pins | resources.PinTxn)
 		}
+	case afterBegin:
+		s.begun(failed)
 	case afterExec:
 		s.setPins(s.pins &^ (resources.PinTxn | resources.PinWatch))
 	case afterDiscard:

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"slices"
+
 	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -129,6 +131,15 @@ func (p *pool) sweep(now int64) {
 	for i := len(p.shared) - 1; i >= 0; i-- {
 		u := p.shared[i]
 		if u.head == u.tail && u.state == upReady && (gone || now-u.last > idleShared || i >= p.sh.r.set.Connections) {
+			u.close(errDone)
+		}
+	}
+}
+
+// end closes all connections that are not lent; those go with their sessions.
+func (p *pool) end() {
+	for _, list := range [][]*upstream{slices.Clone(p.shared), slices.Clone(p.slow), slices.Clone(p.idle)} {
+		for _, u := range list {
 			u.close(errDone)
 		}
 	}

@@ -67,6 +67,9 @@ func (p *probe) Check(ctx context.Context) (resources.Health, error) {
 			h.Lag = time.Hour // not known, and growing
 		}
 	case "sentinel":
+		if p.r.set.Topology == topologySentinel {
+			return resources.Health{Detail: "no sentinel has told yet who the primary is"}, nil
+		}
 		return resources.Health{Detail: "this is a sentinel; set settings.topology to sentinel"}, nil
 	}
 	return h, nil

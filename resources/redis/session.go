@@ -179,11 +179,11 @@ func (s *session) request() int {
 	case cmd.special == spUnknown && crossProtocol(s.req.Arg(s.buf, 0)):
 		s.closing = true
 		s.local(cmd, nil, true)
+	case !s.loggedIn && cmd.misused():
+		s.local(cmd, resp.AppendError(nil, "ERR wrong number of arguments for '"+strings.ToLower(cmd.name)+"' command"), false)
 	case !s.loggedIn && cmd.flags&flagNoAuth == 0:
 		s.local(cmd, noAuth, false)
-	case !s.loggedIn && cmd.wrong == nil:
-		s.local(cmd, resp.AppendError(nil, "ERR wrong number of arguments for '"+strings.ToLower(cmd.name)+"' command"), false)
-	case cmd.special == spNone && s.pin == nil && s.pins == 0 && !s.txn.lost:
+	case cmd.special == spNone && s.pin == nil && s.pins == 0 && !s.txn.open:
 		if s.sh.partitioned && (cmd.split.all() || len(cmd.keys) > 0) {
 			if n := s.splitRequest(cmd); n != notSplit {
 				return n
@@ -377,7 +377,9 @@ func (s *session) answer(c *call, b []byte) {
 
 // fault answers a call with a fault.
 func (s *session) fault(c *call, f *resources.Fault) {
-	if f.Close {
+	if f.Close || c.cmd.special == spSubscribe && resources.OutcomeOf(f).Failure() {
+		// Who could not subscribe because of a lost server comes again when his connection is lost, and only then: client
+		// libraries take an error for an answer, and wait for messages.
 		c.last = true
 	}
 	s.answer(c, appendFault(c.reply[:0], f))

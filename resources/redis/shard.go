@@ -25,7 +25,8 @@ type shard struct {
 	sessions *session // doubly linked
 	sweep    loop.Timer
 	draining bool
-	open     atomic.Int32 // client connections; read by Shutdown
+	clients  atomic.Int32 // connections; read by Shutdown
+	servers  atomic.Int32 // likewise
 }
 
 // attr is what an upstream connection is apart from its endpoint. Sessions with equal attributes may share one. attrs
@@ -156,13 +157,28 @@ func (sh *shard) drain() {
 	}
 }
 
+// shutdown closes everything, once no connection is being dialled any more. It may be called again for what was still on its
+// way to the loop.
+func (sh *shard) shutdown() {
+	sh.draining = true
+	for s := sh.sessions; s != nil; s = s.nextSession {
+		s.cut(loop.ErrStopped)
+	}
+	for _, pools := range sh.pools {
+		for _, p := range pools {
+			p.end()
+		}
+	}
+	sh.loop.Cancel(&sh.sweep)
+}
+
 func (sh *shard) link(s *session) {
 	s.nextSession = sh.sessions
 	if sh.sessions != nil {
 		sh.sessions.prevSession = s
 	}
 	sh.sessions = s
-	sh.open.Add(1)
+	sh.clients.Add(1)
 	sh.startSweep()
 }
 
@@ -176,5 +192,5 @@ func (sh *shard) unlink(s *session) {
 		s.nextSession.prevSession = s.prevSession
 	}
 	s.nextSession, s.prevSession = nil, nil
-	sh.open.Add(-1)
+	sh.clients.Add(-1)
 }

@@ -19,7 +19,7 @@ var (
 	replySyntax     = []byte("-ERR syntax error\r\n")
 	replyNoProto    = []byte("-NOPROTO unsupported protocol version\r\n")
 	replyBadProto   = []byte("-ERR Protocol version is not an integer or out of range\r\n")
-	replyHelloLogin = []byte("-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time\r\n")
+	replyHelloLogin = []byte("-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time\r\n")
 )
 
 // specialRequest handles a request that is more than its bytes, or that comes while the session has a connection of its
@@ -42,6 +42,9 @@ func (s *session) specialRequest(cmd *command) int {
 		s.lostTxn(cmd)
 		return size
 	}
+	if s.txn.unsent {
+		return s.beginNow(cmd)
+	}
 	if s.pin != nil || s.pins&resources.PinPaired != 0 {
 		return s.ownRequest(cmd)
 	}
@@ -53,6 +56,9 @@ func (s *session) specialRequest(cmd *command) int {
 	case spAuth, spHello, spSelect:
 		return s.changeRequest(cmd)
 	case spMulti:
+		if s.sh.partitioned && s.req.Argc == 1 {
+			return s.beginLater(cmd)
+		}
 		if n := s.unit(cmd); n != notUnit {
 			return n
 		}
@@ -158,6 +164,9 @@ func (s *session) ownRequest(cmd *command) int {
 	if change != nil {
 		c.attr, c.name, c.user = change.attr, change.name, change.user
 		c.after = afterAttr
+		if change.hello {
+			c.after = afterHello
+		}
 		if change.req != nil {
 			req = change.req
 		}

@@ -10,6 +10,7 @@ type txnState struct {
 	open   bool // MULTI was sent, EXEC and DISCARD were not
 	doomed bool // something in it was refused, or a watch was lost: EXEC must not run
 	lost   bool // its connection is gone
+	unsent bool // MULTI was answered, but not sent: which server it is for is not known before its first key
 }
 
 const notUnit = -1
@@ -155,6 +156,83 @@ func (s *session) unitSend(calls []*call, total int) {
 		u.submit(c, req)
 		b = b[r.Size:]
 	}
+}
+
+// beginLater answers MULTI of a partitioned resource.
+func (s *session) beginLater(cmd *command) int {
+	c := s.newCall(cmd)
+	if stop := s.sh.rt.Begin(&c.Call); stop != nil {
+		s.stopped(c, stop)
+		return s.req.Size
+	}
+	s.txn.open, s.txn.unsent = true, true
+	c.Now, c.RespBytes = s.sh.loop.Now(), int64(len(replyOK))
+	s.sh.end(c)
+	s.answer(c, replyOK)
+	return s.req.Size
+}
+
+// beginNow handles the request behind a MULTI that was not sent. Where that request goes, MULTI is sent first; the request
+// waits for its reply. It returns how many bytes were dealt with; 0 when the request has to wait.
+func (s *session) beginNow(cmd *command) int {
+	doomed := s.txn.doomed
+	switch {
+	case cmd.special == spMulti:
+		s.local(cmd, replyNested, false)
+	case cmd.special == spWatch:
+		s.local(cmd, replyWatchInside, false)
+	case cmd.special == spExec && doomed:
+		s.txn = txnState{}
+		s.local(cmd, replyExecAbort, false)
+	case cmd.special == spExec:
+		s.txn = txnState{}
+		s.local(cmd, replyNothing, false)
+	case cmd.special == spDiscard:
+		s.txn = txnState{}
+		s.local(cmd, replyOK, false)
+	case !s.onePlace(cmd):
+		s.txn.doomed = true
+		s.local(cmd, replyCrossSlot, false)
+	case s.idleFirst():
+		// The client's MULTI was a call of its own: this one has no filters, like a part.
+		skip := s.skipNext
+		c := s.newCall(s.sh.r.table.Load().named("MULTI"))
+		s.skipNext = skip
+		c.mute, c.lease, c.after, c.Primary = true, true, afterBegin, true
+		c.Deadline = c.Start + s.sh.timeout()
+		if key, ok := s.Key(0); ok {
+			s.setKey(c, key)
+		}
+		s.wait(holdReply)
+		s.sendLeased(c, requestMulti)
+		return 0
+	default:
+		return 0
+	}
+	return s.req.Size
+}
+
+var (
+	requestMulti     = []byte("*1\r\n$5\r\nMULTI\r\n")
+	replyNothing     = []byte("*0\r\n")
+	replyNested      = []byte("-ERR MULTI calls can not be nested\r\n")
+	replyWatchInside = []byte("-ERR WATCH inside MULTI is not allowed\r\n")
+)
+
+// begun goes on with a transaction that beginNow sent. One that did not begin is lost: nothing of it may be executed.
+func (s *session) begun(failed bool) {
+	s.txn.unsent = false
+	switch {
+	case failed:
+		s.txn.lost = true
+		if u := s.pin; u != nil {
+			s.pin = nil
+			u.close(errDone)
+		}
+	case s.pin != nil:
+		s.setPins(s.pins | resources.PinTxn)
+	}
+	s.resume(holdReply)
 }
 
 // lostTxn answers requests of a transaction whose connection is gone, until it ends.

@@ -57,7 +57,8 @@ type upstream struct {
 	hedge    loop.Timer // of the backup requests
 	hedged   uint64     // entries before this one got theirs, or were answered
 	last     int64      // when something arrived, or when it became idle
-	late     uint64     // entries before this one are past their deadline and were answered
+	late     uint64     // entries before this one are past their deadline and were answered, or nobody waits for them
+	overdue  uint64     // the entry before this one was the last to be answered TIMEOUT
 	blocked  *session
 	waitHead bool // paused until the reply at the head is its session's turn
 }
@@ -133,6 +134,7 @@ func (u *upstream) at(i uint64) *entry { return &u.ring[i&uint64(len(u.ring)-1)]
 // attached makes a connection that logged in usable.
 func (u *upstream) attached(c *loop.Conn) {
 	c.SetHandler(u)
+	u.sh.servers.Add(1)
 	if u.state == upClosed {
 		c.Close(errDone)
 		return
@@ -175,7 +177,7 @@ func (u *upstream) dropLate() {
 		*u.at(to) = entry{e.c, begin, uint64(len(wait)), e.own}
 		to++
 	}
-	u.tail, u.late, u.wait = to, u.head, wait
+	u.tail, u.late, u.overdue, u.wait = to, u.head, u.head, wait
 }
 
 // OnData implements loop.Handler: it finds the replies and gives each to the head of the queue.
@@ -444,6 +446,7 @@ func (u *upstream) close(err error) {
 
 // OnClose implements loop.Handler.
 func (u *upstream) OnClose(_ *loop.Conn, err error) {
+	u.sh.servers.Add(-1)
 	if u.state == upReady {
 		u.state = upClosed
 		u.leave(err)
@@ -533,7 +536,7 @@ func (u *upstream) onTimer(now int64) {
 	}
 	timeout := u.sh.timeout()
 	if u.state == upReady && u.late > u.head && u.blocked == nil && !u.waitHead {
-		if e := u.at(u.late - 1); e.end > u.conn.Sent() {
+		if u.overdue > u.head && u.at(u.overdue-1).end > u.conn.Sent() {
 			u.close(errors.New("the server does not take requests")) // they must not be executed late
 			return
 		}
@@ -578,6 +581,7 @@ func (u *upstream) expire(now int64) {
 		if bug.forgetsLate() {
 			u.head = u.late + 1
 		}
+		u.overdue = u.late + 1
 		u.sh.timedOut(c, u, e)
 	}
 }

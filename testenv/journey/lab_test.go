@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -194,11 +193,6 @@ func (a *app) finish(servers ...string) *report {
 	}
 	if err := a.cmd.Wait(); err != nil {
 		a.t.Errorf("the app: %v", err)
-	}
-	if dir := os.Getenv("JOURNEY_KEEP"); dir != "" { // for a look at what happened
-		if err := os.WriteFile(filepath.Join(dir, "report.json"), text, 0o600); err != nil {
-			a.t.Error(err)
-		}
 	}
 	r := new(report)
 	if err := json.Unmarshal(text, r); err != nil {

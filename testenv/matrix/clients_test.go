@@ -10,31 +10,31 @@ import (
 
 // Row 9: clients vanish in the middle of requests and replies. What was not whole is not executed, what waited takes
 // nothing, and the others do not notice.
-func TestRow09ClientVanishes(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		l := open(t, p)
-		l.redis.Primary.Do("SET", "long", strings.Repeat("x", 4<<20))
-		l.steady()
-		l.inject(func() {
-			for range 5 {
-				for _, v := range vanishings {
-					l.vanish(v)
-				}
+func TestRow09ClientVanishes(t *testing.T) { eachProfile(t, row09ClientVanishes) }
+
+func row09ClientVanishes(t *testing.T, p plan) {
+	l := open(t, p)
+	l.redis.Primary.Do("SET", "long", strings.Repeat("x", 4<<20))
+	l.steady()
+	l.inject(func() {
+		for range 5 {
+			for _, v := range vanishings {
+				l.vanish(v)
 			}
-		})
-		l.visible("calls of clients that are gone", l.outcome("canceled"))
-		l.unharmed(500 * time.Millisecond)
-		l.close()
-		for _, key := range []string{"part", "upload", "inTxn"} {
-			if v := l.redis.Primary.Do("EXISTS", key); v.Int != 0 {
-				t.Errorf("%s was written, though its request was not whole", key)
-			}
-		}
-		l.redis.Primary.Do("RPUSH", "queue", "element")
-		if v := l.redis.Primary.Do("LLEN", "queue"); v.Int != 1 {
-			t.Errorf("the element was taken by a client that is gone")
 		}
 	})
+	l.visible("calls of clients that are gone", l.outcome("canceled"))
+	l.unharmed(500 * time.Millisecond)
+	l.close()
+	for _, key := range []string{"part", "upload", "inTxn"} {
+		if v := l.redis.Primary.Do("EXISTS", key); v.Int != 0 {
+			t.Errorf("%s was written, though its request was not whole", key)
+		}
+	}
+	l.redis.Primary.Do("RPUSH", "queue", "element")
+	if v := l.redis.Primary.Do("LLEN", "queue"); v.Int != 1 {
+		t.Errorf("the element was taken by a client that is gone")
+	}
 }
 
 // vanishing is what a client sent before it was gone.

@@ -22,19 +22,19 @@ func sentinels(p plan) plan {
 
 // Row 11: the primary is killed and its sentinels choose another one. Writes go there once it is confirmed; none is
 // repeated and none that was acknowledged is missing.
-func TestRow11SentinelFailover(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p = sentinels(p)
-		p.allow = []string{"UNAVAILABLE", "UNKNOWN", "TIMEOUT"}
-		l := open(t, p)
-		l.steady()
-		old := l.redis.Primary
-		l.inject(old.Kill)
-		l.visible("refused calls", l.outcome("unavailable"))
-		l.redis.AwaitFailover(t, old)
-		l.recovers()
-		old.Restart() // it comes back as a replica
-		l.unharmed(500 * 1e6)
-		l.close()
-	})
+func TestRow11SentinelFailover(t *testing.T) { eachProfile(t, row11SentinelFailover) }
+
+func row11SentinelFailover(t *testing.T, p plan) {
+	p = sentinels(p)
+	p.allow = []string{"UNAVAILABLE", "UNKNOWN", "TIMEOUT"}
+	l := open(t, p)
+	l.steady()
+	old := l.redis.Primary
+	l.inject(old.Kill)
+	l.visible("refused calls", l.outcome("unavailable"))
+	l.redis.AwaitFailover(t, old)
+	l.recovers()
+	old.Restart() // it comes back as a replica
+	l.unharmed(500 * 1e6)
+	l.close()
 }

@@ -172,7 +172,8 @@ func (l *lab) startLoad() {
 	l.floor = 0.6 * c.Rate
 	l.main = l.start(c)
 	if l.side != nil {
-		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour})
+		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour,
+			VerifyAddress: l.side.Primary.Addr})
 	}
 }
 

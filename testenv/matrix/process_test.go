@@ -13,58 +13,58 @@ import (
 )
 
 // Row 23: SIGTERM under load. Clients that leave when the agent is not ready see no error at all.
-func TestRow23Drain(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p.drain = "{ wait: 2s, timeout: 10s }"
-		l := open(t, p)
-		l.plan.load.VerifyAddress = l.redis.Primary.Addr
-		l.steady()
-		l.inject(func() { l.agent.Signal(syscall.SIGTERM) })
-		l.await(time.Second, "the agent to say that it is not ready", func() error {
-			if status, body, err := l.agent.Get("/readyz"); status != http.StatusServiceUnavailable {
-				return fmt.Errorf("%d %s, %v", status, body, err)
-			}
-			return nil
-		})
-		l.mustServe(l.dial()) // it still serves, new clients too
-		l.drained(l.main.Stop(), l.bystand.Stop())
+func TestRow23Drain(t *testing.T) { eachProfile(t, row23Drain) }
+
+func row23Drain(t *testing.T, p plan) {
+	p.drain = "{ wait: 2s, timeout: 10s }"
+	l := open(t, p)
+	l.plan.load.VerifyAddress = l.redis.Primary.Addr
+	l.steady()
+	l.inject(func() { l.agent.Signal(syscall.SIGTERM) })
+	l.await(time.Second, "the agent to say that it is not ready", func() error {
+		if status, body, err := l.agent.Get("/readyz"); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("%d %s, %v", status, body, err)
+		}
+		return nil
 	})
+	l.mustServe(l.dial()) // it still serves, new clients too
+	l.drained(l.main.Stop(), l.bystand.Stop())
 }
 
 // Row 23: clients that go on are cut between requests, never inside: what was accepted is answered.
-func TestRow23DrainUnheeded(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p.allow = []string{load.Closed, load.Connect}
-		l := open(t, p)
-		l.plan.load.VerifyAddress = l.redis.Primary.Addr
-		l.steady()
-		waiting := l.dial()
-		if _, err := waiting.Write(resp.AppendCommand(nil, "BLPOP", "queue", "0")); err != nil {
-			t.Fatal(err)
+func TestRow23DrainUnheeded(t *testing.T) { eachProfile(t, row23DrainUnheeded) }
+
+func row23DrainUnheeded(t *testing.T, p plan) {
+	p.allow = []string{load.Closed, load.Connect}
+	l := open(t, p)
+	l.plan.load.VerifyAddress = l.redis.Primary.Addr
+	l.steady()
+	waiting := l.dial()
+	if _, err := waiting.Write(resp.AppendCommand(nil, "BLPOP", "queue", "0")); err != nil {
+		t.Fatal(err)
+	}
+	l.await(time.Second, "the blocking call to arrive", func() error {
+		if n := l.scrape().sum("sluice_pinned_sessions", "pin", "blocking"); n != 1 {
+			return fmt.Errorf("%.0f sessions block", n)
 		}
-		l.await(time.Second, "the blocking call to arrive", func() error {
-			if n := l.scrape().sum("sluice_pinned_sessions", "pin", "blocking"); n != 1 {
-				return fmt.Errorf("%.0f sessions block", n)
-			}
-			return nil
-		})
-		l.inject(func() { l.agent.Signal(syscall.SIGTERM) })
-		l.await(5*time.Second, "the agent to refuse connections", func() error {
-			c, err := net.Dial("tcp", l.addr)
-			if err == nil {
-				c.Close()
-				return fmt.Errorf("it accepts")
-			}
-			return nil
-		})
-		l.redis.Primary.Do("RPUSH", "queue", "element")
-		v, err := waiting.Reader.Next()
-		if err != nil || len(v.Elem) != 2 || string(v.Elem[1].Str) != "element" {
-			t.Errorf("the call that waited was answered %v, %v", v, err)
-		}
-		l.drained(l.main.Stop(), nil)
-		l.bystand.Stop() // it was cut as well
+		return nil
 	})
+	l.inject(func() { l.agent.Signal(syscall.SIGTERM) })
+	l.await(5*time.Second, "the agent to refuse connections", func() error {
+		c, err := net.Dial("tcp", l.addr)
+		if err == nil {
+			c.Close()
+			return fmt.Errorf("it accepts")
+		}
+		return nil
+	})
+	l.redis.Primary.Do("RPUSH", "queue", "element")
+	v, err := waiting.Reader.Next()
+	if err != nil || len(v.Elem) != 2 || string(v.Elem[1].Str) != "element" {
+		t.Errorf("the call that waited was answered %v, %v", v, err)
+	}
+	l.drained(l.main.Stop(), nil)
+	l.bystand.Stop() // it was cut as well
 }
 
 // drained checks the end of an agent and what its clients saw of it.

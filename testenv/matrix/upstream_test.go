@@ -25,39 +25,34 @@ func direct(l *lab) []string {
 	return list
 }
 
+// durable makes a server keep what it acknowledged when it is killed: it writes its log before it answers.
+var durable = []string{"--appendonly", "yes"}
+
 // readers is a load of reads that may go to replicas.
 var readers = load.Config{Mix: load.ReadOnly, StaleReads: true}
 
 // Row 1: the only server is killed. Calls are refused at once, nothing queues, and a restart is enough.
-func TestRow01ServerKilled(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p.endpoints = direct
-		p.allow = []string{"UNAVAILABLE", "UNKNOWN"}
-		l := open(t, p)
-		l.steady()
-		l.inject(l.redis.Primary.Kill)
-		l.visible("refused calls", l.outcome("unavailable"))
-		l.refusesFast("UNAVAILABLE", 10*time.Millisecond)
-		l.visible("the endpoint down", func(now scrape) bool { return endpointUp(now) == 0 })
-		l.redis.Primary.Restart()
-		l.main.Stop() // it knows what the server forgot: its data was in memory alone
-		l.restartLoad()
-		l.recovers()
-		l.close()
-	})
-}
+func TestRow01ServerKilled(t *testing.T) { eachProfile(t, row01ServerKilled) }
 
-// restartLoad replaces a load that has ended by a new one with keys of its own.
-func (l *lab) restartLoad() {
-	l.Helper()
-	l.bystand.Stop()
-	l.startLoad()
+func row01ServerKilled(t *testing.T, p plan) {
+	p.endpoints, p.servers.Args = direct, durable
+	p.allow = []string{"UNAVAILABLE", "UNKNOWN"}
+	l := open(t, p)
+	l.steady()
+	l.inject(l.redis.Primary.Kill)
+	l.visible("refused calls", l.outcome("unavailable"))
+	l.refusesFast("UNAVAILABLE", 10*time.Millisecond)
+	l.visible("the endpoint down", func(now scrape) bool { return endpointUp(now) == 0 })
+	l.redis.Primary.Restart()
+	l.recovers()
+	l.close()
 }
 
 // refusesFast sends reads one by one and fails the test unless they are refused with a word, half of them within d.
 func (l *lab) refusesFast(want string, d time.Duration) {
 	l.Helper()
 	c := l.dial()
+	defer c.Close()
 	var took []time.Duration
 	for range 50 {
 		start := time.Now()
@@ -96,47 +91,47 @@ func TestRow01ReplicaKilled(t *testing.T) {
 }
 
 // Row 3: connections are reset in the middle of replies. Writes without an answer are UNKNOWN and never sent again.
-func TestRow03Reset(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p.allow = []string{"UNKNOWN", "UNAVAILABLE"}
-		l := open(t, p)
-		l.steady()
-		l.inject(func() { l.proxies[0].Set(fault.ResetAfter(1000).Down()) })
-		l.visible("calls of unknown outcome", l.outcome("unknown"))
-		l.lasts(time.Second)
-		l.proxies[0].MustHaveFired(t, fault.KindReset)
-		l.proxies[0].Clear()
-		l.recovers()
-		if r := l.close(); r.ErrorCount("UNKNOWN") == 0 {
-			t.Error("no client saw UNKNOWN")
-		}
-	})
+func TestRow03Reset(t *testing.T) { eachProfile(t, row03Reset) }
+
+func row03Reset(t *testing.T, p plan) {
+	p.allow = []string{"UNKNOWN", "UNAVAILABLE"}
+	l := open(t, p)
+	l.steady()
+	l.inject(func() { l.proxies[0].Set(fault.ResetAfter(1000).Down()) })
+	l.visible("calls of unknown outcome", l.outcome("unknown"))
+	l.lasts(time.Second)
+	l.proxies[0].MustHaveFired(t, fault.KindReset)
+	l.proxies[0].Clear()
+	l.recovers()
+	if r := l.close(); r.ErrorCount("UNKNOWN") == 0 {
+		t.Error("no client saw UNKNOWN")
+	}
 }
 
 // Row 3: a reply that was passed on in part ends with the connection. It is never filled up, and nothing follows it.
-func TestRow03ResetInsideLongReply(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		l := open(t, p)
-		const size = 400 << 10
-		l.redis.Primary.Do("SET", "long", strings.Repeat("x", size))
-		l.proxies[0].Set(fault.ResetAfter(size / 2).Down())
-		c := l.dial()
-		if _, err := c.Write(resp.AppendCommand(nil, "GET", "long")); err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(c.Conn)
-		if head := fmt.Sprintf("$%d\r\n", size); !strings.HasPrefix(string(got), head) || len(got) > size/2 {
-			t.Errorf("the client got %d bytes that begin with %.20q, want %q and at most %d", len(got), got, head, size/2)
-		}
-		if err != nil && !isReset(err) {
-			t.Errorf("the connection ended with %v", err)
-		}
-		l.proxies[0].MustHaveFired(t, fault.KindReset)
-		l.proxies[0].Clear()
-		l.mustServe(l.dial())
-		c.Close()
-		l.clean()
-	})
+func TestRow03ResetInsideLongReply(t *testing.T) { eachProfile(t, row03ResetInsideLongReply) }
+
+func row03ResetInsideLongReply(t *testing.T, p plan) {
+	l := open(t, p)
+	const size = 400 << 10
+	l.redis.Primary.Do("SET", "long", strings.Repeat("x", size))
+	l.proxies[0].Set(fault.ResetAfter(size / 2).Down())
+	c := l.dial()
+	if _, err := c.Write(resp.AppendCommand(nil, "GET", "long")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c.Conn)
+	if head := fmt.Sprintf("$%d\r\n", size); !strings.HasPrefix(string(got), head) || len(got) > size/2 {
+		t.Errorf("the client got %d bytes that begin with %.20q, want %q and at most %d", len(got), got, head, size/2)
+	}
+	if err != nil && !isReset(err) {
+		t.Errorf("the connection ended with %v", err)
+	}
+	l.proxies[0].MustHaveFired(t, fault.KindReset)
+	l.proxies[0].Clear()
+	l.mustServe(l.dial())
+	c.Close()
+	l.clean()
 }
 
 func isReset(err error) bool {
@@ -154,73 +149,73 @@ func (l *lab) mustServe(c *resp.Conn) {
 }
 
 // Row 4: the server ends the connection while requests are on their way.
-func TestRow04ServerHalfCloses(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p.allow = []string{"UNKNOWN", "UNAVAILABLE"}
-		l := open(t, p)
-		l.steady()
-		l.inject(func() { l.proxies[0].Set(fault.HalfCloseAfter(1000).Down()) })
-		l.visible("calls of unknown outcome", l.outcome("unknown"))
-		l.lasts(500 * time.Millisecond)
-		l.proxies[0].MustHaveFired(t, fault.KindHalfClose)
-		l.proxies[0].Clear()
-		l.recovers()
-		l.close()
-	})
+func TestRow04ServerHalfCloses(t *testing.T) { eachProfile(t, row04ServerHalfCloses) }
+
+func row04ServerHalfCloses(t *testing.T, p plan) {
+	p.allow = []string{"UNKNOWN", "UNAVAILABLE"}
+	l := open(t, p)
+	l.steady()
+	l.inject(func() { l.proxies[0].Set(fault.HalfCloseAfter(1000).Down()) })
+	l.visible("calls of unknown outcome", l.outcome("unknown"))
+	l.lasts(500 * time.Millisecond)
+	l.proxies[0].MustHaveFired(t, fault.KindHalfClose)
+	l.proxies[0].Clear()
+	l.recovers()
+	l.close()
 }
 
 // Row 4: the server ends connections that are idle. Nobody notices.
-func TestRow04ServerClosesIdle(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		l := open(t, p)
-		c := l.dial()
-		for i := range 20 {
-			if v, err := c.Do("INCR", "n"); err != nil || v.Int != int64(i+1) {
-				t.Fatalf("INCR number %d was answered %v, %v", i+1, v, err)
-			}
-			open := l.scrape().sum("sluice_upstream_connections", "resource", "cache")
-			if killed := l.redis.Primary.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"); killed.Int == 0 {
-				t.Fatal("no connection was killed")
-			}
-			l.await(time.Second, "the agent to let go of its connections", func() error {
-				if now := l.scrape().sum("sluice_upstream_connections", "resource", "cache"); now >= open {
-					return fmt.Errorf("it has %.0f, had %.0f", now, open)
-				}
-				return nil
-			})
+func TestRow04ServerClosesIdle(t *testing.T) { eachProfile(t, row04ServerClosesIdle) }
+
+func row04ServerClosesIdle(t *testing.T, p plan) {
+	l := open(t, p)
+	c := l.dial()
+	for i := range 20 {
+		if v, err := c.Do("INCR", "n"); err != nil || v.Int != int64(i+1) {
+			t.Fatalf("INCR number %d was answered %v, %v", i+1, v, err)
 		}
-		c.Close()
-		l.clean()
-	})
+		open := l.scrape().sum("sluice_upstream_connections", "resource", "cache")
+		if killed := l.redis.Primary.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"); killed.Int == 0 {
+			t.Fatal("no connection was killed")
+		}
+		l.await(time.Second, "the agent to let go of its connections", func() error {
+			if now := l.scrape().sum("sluice_upstream_connections", "resource", "cache"); now >= open {
+				return fmt.Errorf("it has %.0f, had %.0f", now, open)
+			}
+			return nil
+		})
+	}
+	c.Close()
+	l.clean()
 }
 
 // Row 4: a client sends requests and ends its side. It gets every reply, then the end.
-func TestRow04ClientHalfCloses(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		l := open(t, p)
-		l.proxies[0].Set(fault.Latency(100*time.Millisecond, 0))
-		c := l.dial()
-		var out []byte
-		var want strings.Builder
-		for i := range 100 {
-			out = resp.AppendCommand(out, "INCR", "n")
-			fmt.Fprintf(&want, ":%d\r\n", i+1)
-		}
-		if _, err := c.Write(out); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		got, err := io.ReadAll(c.Conn)
-		if err != nil || string(got) != want.String() {
-			t.Errorf("got %d bytes, %v, want %d and the end: %.100q", len(got), err, want.Len(), got)
-		}
-		l.proxies[0].MustHaveFired(t, fault.KindLatency)
-		l.proxies[0].Clear()
-		l.clean()
-	})
+func TestRow04ClientHalfCloses(t *testing.T) { eachProfile(t, row04ClientHalfCloses) }
+
+func row04ClientHalfCloses(t *testing.T, p plan) {
+	l := open(t, p)
+	l.proxies[0].Set(fault.Latency(100*time.Millisecond, 0))
+	c := l.dial()
+	var out []byte
+	var want strings.Builder
+	for i := range 100 {
+		out = resp.AppendCommand(out, "INCR", "n")
+		fmt.Fprintf(&want, ":%d\r\n", i+1)
+	}
+	if _, err := c.Write(out); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	got, err := io.ReadAll(c.Conn)
+	if err != nil || string(got) != want.String() {
+		t.Errorf("got %d bytes, %v, want %d and the end: %.100q", len(got), err, want.Len(), got)
+	}
+	l.proxies[0].MustHaveFired(t, fault.KindLatency)
+	l.proxies[0].Clear()
+	l.clean()
 }
 
 // Row 33: a server accepts connections and closes them at once. It is ejected, and its reads go to the other one.
@@ -248,23 +243,23 @@ func TestRow33FlappingReplica(t *testing.T) {
 }
 
 // Row 33: the only server flaps. It is not ejected, since it is the last one, and serves as soon as it can.
-func TestRow33FlappingOnlyServer(t *testing.T) {
-	eachProfile(t, func(t *testing.T, p plan) {
-		p.allow = []string{"UNAVAILABLE", "UNKNOWN"}
-		l := open(t, p)
-		l.steady()
-		l.inject(func() {
-			l.proxies[0].Set(fault.CloseAfterAccept())
-			l.proxies[0].ResetAll()
-		})
-		l.visible("failed calls", func(now scrape) bool { return l.outcome("unknown")(now) || l.outcome("unavailable")(now) })
-		l.lasts(time.Second)
-		l.proxies[0].MustHaveFired(t, fault.KindCloseAfterAccept)
-		if n := l.scrape().sum("sluice_endpoint_ejections_total", "resource", "cache"); n > 0 {
-			t.Errorf("the last endpoint was ejected %.0f times", n)
-		}
-		l.proxies[0].Clear()
-		l.recovers()
-		l.close()
+func TestRow33FlappingOnlyServer(t *testing.T) { eachProfile(t, row33FlappingOnlyServer) }
+
+func row33FlappingOnlyServer(t *testing.T, p plan) {
+	p.allow = []string{"UNAVAILABLE", "UNKNOWN"}
+	l := open(t, p)
+	l.steady()
+	l.inject(func() {
+		l.proxies[0].Set(fault.CloseAfterAccept())
+		l.proxies[0].ResetAll()
 	})
+	l.visible("failed calls", func(now scrape) bool { return l.outcome("unknown")(now) || l.outcome("unavailable")(now) })
+	l.lasts(time.Second)
+	l.proxies[0].MustHaveFired(t, fault.KindCloseAfterAccept)
+	if n := l.scrape().sum("sluice_endpoint_ejections_total", "resource", "cache"); n > 0 {
+		t.Errorf("the last endpoint was ejected %.0f times", n)
+	}
+	l.proxies[0].Clear()
+	l.recovers()
+	l.close()
 }

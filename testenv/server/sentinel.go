@@ -10,8 +10,10 @@ import (
 )
 
 // sentinelPeriods make sentinels find each other and their replicas within fractions of a second instead of 2 and 10 s.
-// They are not kept in the configuration file, so each start sets them again. Names: sentinel.c of Redis 7.
-var sentinelPeriods = []string{"INFO-PERIOD", "500", "ASK-PERIOD", "200", "PUBLISH-PERIOD", "200", "PING-PERIOD", "100"}
+// They are not kept in the configuration file, so each start sets them again. Names: sentinel.c of Redis 7. While the
+// primary is down, a replica is asked for INFO every second and is no candidate if its INFO is older than five periods
+// of PING: with much less than 300 ms most failovers are given up and begun again after twice the failover timeout.
+var sentinelPeriods = []string{"INFO-PERIOD", "500", "ASK-PERIOD", "200", "PUBLISH-PERIOD", "200", "PING-PERIOD", "300"}
 
 // startSentinels adds sentinels to a running primary with replicas: down after 500 ms, failover within 3 s.
 func startSentinels(t TB, spec Redis, r *RedisServers) {
