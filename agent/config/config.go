@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"reflect"
@@ -121,6 +122,9 @@ func (o Options) Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
+	}
+	if len(bytes.TrimSpace(data)) == 0 { // most likely it is just being written, or its disk was full
+		return nil, fmt.Errorf("config: %s is empty: an agent without resources has `resources: {}`", path)
 	}
 	return o.Parse(path, data)
 }

@@ -165,8 +165,12 @@ func (c *converter) syntax(err error) {
 		c.report(1, 1, "", "this is not YAML: %v", err)
 		return
 	}
-	p := se.GetToken().Position
-	c.report(p.Line, p.Column, "", "this is not YAML: %s", se.GetMessage())
+	t := se.GetToken()
+	if p := t.Position; strings.ContainsRune(t.Value, '\t') || strings.HasPrefix(t.Origin, "\t") {
+		c.report(p.Line, p.Column, "", "this is not YAML: there is a tab; indent with spaces")
+	} else {
+		c.report(p.Line, p.Column, "", "this is not YAML: %s", se.GetMessage())
+	}
 }
 
 // tooDeep returns the token at which the nesting goes beyond maxDepth, or nil.

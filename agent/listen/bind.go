@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -29,9 +30,23 @@ func bind(address string, o *Options) (net.Listener, func(), error) {
 		return nil, nil, errInUse(address, syscall.EADDRINUSE)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen on %s: %w", address, err)
+		return nil, nil, fmt.Errorf("listen on %s: %w", address, explained(err))
 	}
 	return ln, func() {}, nil
+}
+
+// explained is what the system said about an address that was named already, with what it means.
+func explained(err error) error {
+	var no syscall.Errno
+	switch {
+	case !errors.As(err, &no):
+		return err
+	case no == syscall.EADDRNOTAVAIL:
+		return fmt.Errorf("%w (no interface of this machine has it)", no)
+	case no == syscall.EACCES:
+		return fmt.Errorf("%w (ports below 1024 need CAP_NET_BIND_SERVICE, or sockets handed over by systemd)", no)
+	}
+	return no
 }
 
 func bindUnix(address, path string, o *Options) (net.Listener, func(), error) {
@@ -42,7 +57,15 @@ func bindUnix(address, path string, o *Options) (net.Listener, func(), error) {
 		return nil, nil, err
 	}
 	ln, err := net.Listen("unix", path)
-	if err != nil {
+	var no syscall.Errno
+	switch dir := filepath.Dir(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, fmt.Errorf("listen on %s: there is no folder %s: %w", address, dir, syscall.ENOENT)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nil, fmt.Errorf("listen on %s: may not write to the folder %s: %w", address, dir, syscall.EACCES)
+	case errors.As(err, &no):
+		return nil, nil, fmt.Errorf("listen on %s: %w", address, no)
+	case err != nil:
 		return nil, nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false)

@@ -131,6 +131,10 @@ func (l *Listener) accept() {
 		}
 		conn, err := l.ln.Accept()
 		switch {
+		case err == nil && lastFiles(conn):
+			conn.Close()
+			l.shed("files")
+			wait.say(errLastFiles)
 		case err == nil:
 			wait.reset()
 			l.hand(conn)

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -61,6 +62,28 @@ func (r *reserve) shed(ln net.Listener, each func()) {
 	}
 }
 
+// kept is how many descriptors clients leave to operators, checks of health and connections to servers: an eighth of the
+// limit, and no more than 64.
+func kept(limit uint64) uint64 { return min(64, limit/8) }
+
+var errLastFiles = fmt.Errorf("clients have all descriptors but those that are kept for the agent itself: %w", syscall.EMFILE)
+
+// lastFiles reports that a connection took one of the last descriptors. The kernel gives the lowest free number, so the
+// number tells how many are open.
+func lastFiles(conn net.Conn) bool {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := c.SyscallConn()
+	var limit syscall.Rlimit
+	if err != nil || syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return false
+	}
+	last := false
+	return raw.Control(func(fd uintptr) { last = uint64(fd) >= limit.Cur-kept(limit.Cur) }) == nil && last
+}
+
 func outOfFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
@@ -87,15 +110,21 @@ const (
 
 func (b *backoff) next(err error) time.Duration {
 	b.delay = min(max(2*b.delay, backoffFirst), backoffMost)
-	if now := time.Now(); now.Sub(b.logged) >= backoffQuiet {
-		b.logged = now
-		hint := ""
-		if outOfFiles(err) {
-			hint = "raise the limit of open files (ulimit -n, LimitNOFILE=) or lower policy.max-sessions"
-		}
-		b.log.Error("cannot accept connections", "listen", b.address, "error", err, "hint", hint)
-	}
+	b.say(err)
 	return b.delay
+}
+
+func (b *backoff) say(err error) {
+	now := time.Now()
+	if now.Sub(b.logged) < backoffQuiet {
+		return
+	}
+	b.logged = now
+	hint := ""
+	if outOfFiles(err) {
+		hint = "raise the limit of open files (ulimit -n, LimitNOFILE=) or lower policy.max-sessions"
+	}
+	b.log.Error("cannot accept connections", "listen", b.address, "error", err, "hint", hint)
 }
 
 func (b *backoff) reset() { b.delay = 0 }

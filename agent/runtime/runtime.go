@@ -136,7 +136,7 @@ func Open(o Options) (*Resource, error) {
 	if err != nil {
 		r.snapshot.Load().chain.Close(nil)
 		r.abandon()
-		return nil, fmt.Errorf("resource %s: %w", r.name, err)
+		return nil, err // whoever opens a resource names it
 	}
 	r.half.Store(&half{d})
 	r.cluster.Start(d)

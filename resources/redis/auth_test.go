@@ -106,6 +106,25 @@ func TestUserChangesWhilePinned(t *testing.T) {
 	r.want("GET nosuch", "_\r\n")
 }
 
+// TestNoLoginInATransaction: what is queued is the server's to execute, and its users are none of the client's business.
+func TestNoLoginInATransaction(t *testing.T) {
+	s := aclServer(t)
+	a := startAgent(t, newFake(t, s.Addr), &Settings{Users: []User{
+		{Name: "report", Password: secret(t, "report-pw"), Upstream: Credential{Name: "reader", Password: secret(t, "rpw")}},
+	}})
+	for _, line := range []string{"AUTH writer wpw", "AUTH report report-pw", "HELLO 3 AUTH writer wpw", "HELLO 2"} {
+		c := dial(t, a.addr)
+		c.want("AUTH report report-pw", ok)
+		c.want("MULTI", ok)
+		c.want(line, string(replyNoLogin))
+		c.want("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n")
+		c.want("ACL WHOAMI", "$6\r\nreader\r\n")
+		if p := a.session(c).Pins(); p != 0 {
+			t.Errorf("pins are %v", p)
+		}
+	}
+}
+
 // TestLoginPassesThrough: without users of its own the agent logs in as its clients do, each on connections of its user.
 func TestLoginPassesThrough(t *testing.T) {
 	for _, profile := range []string{profileMultiplexed, profileTransparent} {

@@ -8,23 +8,25 @@ import (
 // the order of replies.
 type call struct {
 	resources.Call
-	s        *session
-	cmd      *command
-	next     *call // in the session's queue, or in the free list
-	gen      uint32
-	answered bool   // reply holds the answer; it waits for its turn
-	mute     bool   // the client wants no reply
-	last     bool   // the connection ends with this reply
-	parted   bool   // part of the reply went to the client
-	after    after  // what the reply means for the session
-	asked    bool   // the redirect was an ASK
-	moves    uint8  // redirects followed
-	expect   int    // confirmations of (un)subscriptions still to come; -1: as many as there are subscriptions
-	reply    []byte // out of order, or of a part
-	attr     *attr  // what the session becomes when the server agrees
-	name     string // likewise its name
-	user     string // likewise its user
-	lease    bool   // it needs a connection of its own
+	s         *session
+	cmd       *command
+	next      *call // in the session's queue, or in the free list
+	gen       uint32
+	answered  bool   // reply holds the answer; it waits for its turn
+	mute      bool   // the client wants no reply
+	last      bool   // the connection ends with this reply
+	parted    bool   // part of the reply went to the client
+	after     after  // what the reply means for the session
+	asked     bool   // the redirect was an ASK
+	moves     uint8  // redirects followed
+	expect    int    // confirmations of (un)subscriptions still to come; -1: as many as there are subscriptions
+	reply     []byte // out of order, or of a part
+	attr      *attr  // what the session becomes when the server agrees
+	name      string // likewise its name
+	user      string // likewise its user
+	lease     bool   // it needs a connection of its own
+	elsewhere bool   // it goes to a shared connection although the session has one of its own
+	prepared  bool   // see session.prepare
 
 	// Where the request is, for sending it again.
 	up    *upstream

@@ -5,9 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/sluice-mesh/sluice/protocols/resp"
 	"github.com/sluice-mesh/sluice/resources"
@@ -232,11 +230,65 @@ func testClusterTransactions(t *testing.T, c *wire) {
 			t.Fatalf("%s: got %q", key, got)
 		}
 	}
+	testPlaces(t, c)
 	c.want("MULTI", ok)
 	c.want("EXEC", "*0\r\n")
 	c.want("MULTI", ok)
 	c.want("DISCARD", ok)
 	c.want("DISCARD", "-ERR DISCARD without MULTI\r\n")
+}
+
+// testPlaces checks that no connection of a session's own takes a key to a server that it does not belong to.
+func testPlaces(t *testing.T, c *wire) {
+	c.want("MSET a 1 b 2 c 3", ok)
+	c.want("MULTI", ok)
+	c.want("INCR a", "+QUEUED\r\n")
+	c.want("INCR b", crossSlot)
+	c.want("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n")
+	c.want("WATCH a", ok)
+	c.want("WATCH b", crossSlot)
+	c.want("GET a", "$1\r\n1\r\n")
+	c.want("GET b", crossSlot)
+	c.want("PING", "+PONG\r\n")
+	c.want("UNWATCH", ok)
+	c.want("GET b", "$1\r\n2\r\n")
+	// Requests behind a blocking one go where they belong, and in their turn.
+	c.send(encode([][]string{{"BLPOP", "nolist", "0.01"}, {"INCR", "a"}, {"INCR", "b"}, {"BLPOP", "nolist2", "0.01"}, {"INCR", "c"}, {"WATCH", "a"}, {"UNWATCH"}, {"GET", "b"}}))
+	if got := strings.Join(c.replies(8), ""); got != "*-1\r\n:2\r\n:3\r\n*-1\r\n:4\r\n+OK\r\n+OK\r\n$1\r\n3\r\n" {
+		t.Errorf("got %q", got)
+	}
+	// Requests that are passed on in parts, because they come in parts.
+	value := big(200<<10, 3)
+	inParts := func(want string, words ...string) {
+		t.Helper()
+		b := resp.AppendCommand(nil, words...)
+		c.send(b[:40<<10])
+		c.send(b[40<<10:])
+		if r := c.reply(); r != want {
+			t.Errorf("%s is answered %s, want %q", words[:2], show(r), want)
+		}
+	}
+	for _, key := range []string{"large1", "large2", "large3", "large4"} {
+		inParts(ok, "SET", key, value)
+		c.want("STRLEN "+key, ":204800\r\n")
+		c.want("MULTI", ok)
+		inParts("+QUEUED\r\n", "APPEND", key, value)
+		c.want("EXEC", "*1\r\n:409600\r\n")
+	}
+	c.want("WATCH large1", ok)
+	inParts(crossSlot, "SET", "large2", value)
+	inParts(ok, "SET", "large1", value)
+	c.want("UNWATCH", ok)
+	c.want("STRLEN large2", ":409600\r\n")
+	c.want("DEL large1 large2 large3 large4", ":4\r\n")
+	sub := dial(t, c.nc.RemoteAddr().String())
+	sub.want("CLIENT TRACKING ON", string(replyTracking))
+	sub.say("HELLO 3")
+	sub.wantPrefix("SUBSCRIBE ch", ">3\r\n$9\r\nsubscribe\r\n")
+	sub.want("MGET a b c", "*3\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n")
+	for i, key := range []string{"a", "b", "c"} {
+		sub.want("GET "+key, fmt.Sprintf("$1\r\n%d\r\n", i+2))
+	}
 }
 
 func testClusterSession(t *testing.T, c *wire) {
@@ -355,26 +407,12 @@ func testMigration(t *testing.T, s *server.RedisServers, c *wire) {
 	}
 	c.want(fmt.Sprintf("MGET %s1 %s2", tag, tag), "*2\r\n$1\r\n2\r\n$1\r\n3\r\n")
 	c.want(fmt.Sprintf("MGET %s11 %s12", tag, tag), "*2\r\n$2\r\n12\r\n$2\r\n13\r\n")
-	var moving sync.WaitGroup
-	moving.Go(func() {
-		time.Sleep(100 * time.Millisecond) // the request below is to meet the half-moved slot first
-		for i := 10; i < 20; i++ {
-			_, _ = from.Query("MIGRATE", host, port, fmt.Sprintf("%s%d", tag, i), "0", "5000")
-		}
-	})
-	defer moving.Wait()
 	// One key here, one there: TRYAGAIN, until both are there.
-	eventually(t, "both keys to be at the new server", func() bool {
-		r := c.say(fmt.Sprintf("MGET %s1 %s11", tag, tag))
-		if r == "*2\r\n$1\r\n2\r\n$2\r\n12\r\n" {
-			return true
-		}
-		if !strings.HasPrefix(r, "-TRYAGAIN ") {
-			t.Fatalf("got %q", r)
-		}
-		return false
-	})
-	moving.Wait()
+	c.wantPrefix(fmt.Sprintf("MGET %s1 %s11", tag, tag), "-TRYAGAIN ")
+	for i := 10; i < 20; i++ {
+		from.Do("MIGRATE", host, port, fmt.Sprintf("%s%d", tag, i), "0", "5000")
+	}
+	c.want(fmt.Sprintf("MGET %s1 %s11", tag, tag), "*2\r\n$1\r\n2\r\n$2\r\n12\r\n")
 	for _, n := range []*server.RedisNode{to, from} {
 		n.Do("CLUSTER", "SETSLOT", slot, "NODE", id(to))
 	}

@@ -136,9 +136,14 @@ func (c *client) read() (resp.Value, error) {
 	}
 }
 
-// learn asks the first server that can be reached for its commands, once, and adds those that are not known.
+// askers is how often logins may be refused the server's commands before nobody asks any more.
+const askers = 8
+
+// learn asks the first server that can be reached for its commands, once, and adds those that are not known. A login that
+// may not ask leaves it to the next other one: it can be that of a client with few rights.
 func (r *Resource) learn(ep *resources.Endpoint, a attr) {
-	if !r.learnt.CompareAndSwap(false, true) {
+	who := login{a.user, a.password}
+	if no := r.denied.Load(); no != nil && *no == who || !r.learnt.CompareAndSwap(false, true) {
 		return
 	}
 	r.work.Add(1)
@@ -147,7 +152,13 @@ func (r *Resource) learn(ep *resources.Endpoint, a attr) {
 		if err := r.learnFrom(ep, a); err != nil {
 			r.rt.Log("info", "the server's commands are not known; those of Redis 7.0 are assumed", "endpoint", ep.Address, "error", err)
 			var no *refused
-			r.learnt.Store(errors.As(err, &no)) // who may not ask now may not later
+			if errors.As(err, &no) {
+				r.denied.Store(&who)
+				if r.denials.Add(1) >= askers {
+					return
+				}
+			}
+			r.learnt.Store(false)
 		}
 	}()
 }

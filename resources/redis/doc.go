@@ -50,4 +50,43 @@
 // 32 KiB are not gathered: such a request gets a connection of its own and is passed on as it arrives. Replies over 32 KiB
 // are passed on as they arrive; a client that does not take them stops the reading of that connection, which then gets
 // nothing new. An idle client costs its session and no buffer.
+//
+// # Differences to a server
+//
+// Everything else is answered word for word as Redis 7.0 does; tests compare the two byte for byte.
+//
+//	what                                      here                               why
+//	HELLO                                     id is the session's; mode is       the connection is shared; one address is no
+//	                                          standalone                         cluster node
+//	HELLO that fails behind SETNAME           changes nothing                    a server has set the name by then
+//	CLIENT REPLY OFF, SKIP in MULTI           refused, EXEC aborts               a server's EXEC then has fewer replies than
+//	                                                                             it announced
+//	AUTH, HELLO in MULTI                      refused, EXEC aborts               users are the agent's (only with users of its
+//	                                                                             own)
+//	unknown command before login              NOAUTH                             who is not logged in need not know what there
+//	                                                                             is (only with users of the agent's own)
+//	POST, Host:                               earlier requests are answered,     a server closes at once
+//	                                          then the connection is closed
+//	bytes that parsers read differently       refused, see protocols/resp        they must not reach a shared connection
+//	lost connection in MULTI or after WATCH   EXECABORT                          nothing of it was executed
+//	lost connection of a subscriber,          the client's connection is closed  that is what clients know how to deal with
+//	MONITOR, tracking, CLIENT ID
+//	RESP3 subscriber that publishes to        the connection is closed           a server up to 7.0 puts the message into the
+//	itself in MULTI                                                              middle of EXEC's reply
+//	CLIENT ID, CLIENT TRACKING, NO-EVICT,     the session keeps its connection   such state cannot be told from the outside
+//	SELECT in MULTI, unknown commands         until it ends or says RESET
+//	CLIENT LIST, INFO clients                 the agent's connections; a name    others are shared
+//	                                          only of those with one of their own
+//	PUBSUB, SLOWLOG, CLIENT KILL, MONITOR ... of one server                      they speak of a server, not of the data
+//	SELECT in a cluster                       as a cluster's node
+//
+// Resources of many servers (topology cluster or hashed) look like one server, except:
+//
+//	keys on several servers                   CROSSSLOT, but for DEL EXISTS      there is no way to do it at once; these are
+//	                                          MGET MSET TOUCH UNLINK             done one key each and are not atomic
+//	MULTI                                     goes where its first key belongs;  a transaction has one server
+//	                                          another place: CROSSSLOT
+//	SCAN                                      one server after the other; the    cursors of servers know only their own keys
+//	                                          cursor names the server
+//	CLIENT TRACKING                           refused                            one connection hears of one server's keys
 package redis

@@ -77,6 +77,8 @@ type Resource struct {
 	mapMu    sync.Mutex              // held while slots is made anew
 	wantMap  chan struct{}           // asks the watcher to look at the topology again
 	learnt   atomic.Bool             // a server was asked for its commands
+	denied   atomic.Pointer[login]   // the last login that it refused them
+	denials  atomic.Int32            // how many it did
 
 	ctx    context.Context // ends with the resource
 	cancel context.CancelFunc

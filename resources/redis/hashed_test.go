@@ -9,7 +9,7 @@ import (
 )
 
 // hashedAgent is an agent in front of three servers that know nothing of each other.
-func hashedAgent(t *testing.T, set *Settings) (*agent, []*server.RedisNode) {
+func hashedAgent(t *testing.T, set *Settings, prepare ...func(*fakeRuntime)) (*agent, []*server.RedisNode) {
 	t.Helper()
 	var nodes []*server.RedisNode
 	var addrs []string
@@ -19,7 +19,10 @@ func hashedAgent(t *testing.T, set *Settings) (*agent, []*server.RedisNode) {
 		addrs = append(addrs, n.Addr)
 	}
 	f := newFake(t, addrs...)
-	f.routes = func(c *resources.Call) *resources.Endpoint { return f.Endpoints()[int(c.Key%3)] }
+	f.routes = func(c *resources.Call) *resources.Endpoint { return f.Endpoints()[int(c.Key*0x9e3779b97f4a7c15>>32%3)] }
+	for _, p := range prepare {
+		p(f)
+	}
 	set.Topology = topologyHashed
 	return startAgent(t, f, set), nodes
 }
@@ -41,6 +44,7 @@ func TestHashed(t *testing.T) {
 			c.want(fmt.Sprintf("GET n%d", i), "+QUEUED\r\n")
 			c.want("EXEC", "*2\r\n:1\r\n$1\r\n1\r\n")
 		}
+		testPlaces(t, c)
 		c.want("MULTI", ok)
 		c.want("SUNION a b c", crossSlot)
 		c.want("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n")

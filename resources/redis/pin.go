@@ -33,6 +33,12 @@ func (s *session) sendLeased(c *call, req []byte) {
 		s.sh.refuse(c, fault)
 		return
 	}
+	if s.sh.partitioned {
+		s.place = nil
+		if key, ok := s.Key(0); ok {
+			s.place = append(s.place, key...)
+		}
+	}
 	s.takePin(c, ep, req)
 }
 
@@ -91,6 +97,16 @@ func (s *session) submitPinned(c *call, req []byte) {
 
 // prepare says what the reply will mean for the session, and notes what the request does to a transaction.
 func (s *session) prepare(c *call) {
+	if c.prepared { // it is sent again, and s.req may be another request by now
+		switch c.after {
+		case afterBlocking:
+			s.setPins(s.pins | resources.PinBlocking)
+		case afterMulti, afterBegin:
+			s.txn.lost = false // nothing but MULTI itself was on the lost connection
+		}
+		return
+	}
+	c.prepared = true
 	sp := c.cmd.special
 	if s.txn.open {
 		c.Retry = resources.RetryNever
@@ -181,7 +197,7 @@ func (s *session) follow(c *call, b []byte) []byte {
 	case afterMulti:
 		if failed {
 			s.txn = txnState{}
-		} else if s.pin != nil {
+		} else if s.pin != nil && s.txn.open {
 			s.setPins(s.pins | resources.PinTxn)
 		}
 	case afterBegin:

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-mesh/sluice/protocols/resp"
 	"github.com/sluice-mesh/sluice/resources"
-	"github.com/sluice-mesh/sluice/testenv/fault"
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
@@ -174,280 +172,6 @@ func TestServerSeesWhoIsBehind(t *testing.T) {
 	two.want("CLIENT GETNAME", "$-1\r\n")
 }
 
-// lossy is an agent in front of a server, with a proxy between them that can break.
-type lossy struct {
-	*agent
-	t     *testing.T
-	node  *server.RedisNode
-	proxy *fault.Proxy
-}
-
-func newLossy(t *testing.T, set *Settings) *lossy {
-	t.Helper()
-	s := server.Start(t, server.Redis{})
-	p := fault.Start(t, fault.Options{Target: s.Primary.Addr})
-	return &lossy{startAgent(t, newFake(t, p.Addr), set), t, s.Primary, p}
-}
-
-// mute makes the servers' answers get lost, executes the requests all the same, and breaks the connections when the
-// server got so many calls of a command.
-func (l *lossy) mute(command string, calls int, during func()) {
-	l.t.Helper()
-	before := l.calls(command)
-	l.proxy.Set(fault.Blackhole().Down())
-	during()
-	eventually(l.t, command+" to be executed", func() bool { return l.calls(command) >= before+calls })
-	l.proxy.ResetAll()
-	l.proxy.Clear()
-}
-
-// calls returns how often the server executed a command.
-func (l *lossy) calls(command string) int {
-	l.t.Helper()
-	for line := range strings.SplitSeq(string(l.node.Do("INFO", "commandstats").Str), "\r\n") {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_"+strings.ToLower(command)+":calls="); ok {
-			n, _, _ := strings.Cut(rest, ",")
-			v, _ := atoi([]byte(n))
-			return int(v)
-		}
-	}
-	return 0
-}
-
-// lose kills every connection that the agent has at the server, and waits until the agent noticed.
-func (l *lossy) lose() {
-	l.t.Helper()
-	l.proxy.ResetAll()
-	eventually(l.t, "the agent to notice", func() bool {
-		return l.open(modeShared)+l.open(modeLeased)+l.open(modePaired) == 0
-	})
-}
-
-// word returns the first word of an error reply, with its type byte.
-func word(r string) string {
-	w, _, _ := strings.Cut(strings.TrimRight(r, "\r\n"), " ")
-	return w
-}
-
-func TestLossOfTransaction(t *testing.T) {
-	l := newLossy(t, nil)
-	c := dial(t, l.addr)
-	for _, end := range []struct{ say, want string }{
-		{"EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n"}, {"DISCARD", "+OK\r\n"},
-		{"RESET", "+RESET\r\n"},
-	} {
-		c.want("MULTI", "+OK\r\n")
-		c.want("SET lost 1", "+QUEUED\r\n")
-		l.lose()
-		if p := l.session(c).Pins(); p != 0 {
-			t.Errorf("pins are %v after the loss", resources.PinNames(p))
-		}
-		c.wantPrefix("SET lost 2", "-UNAVAILABLE sluice: test: ")
-		c.want(end.say, end.want)
-		c.want("EXISTS lost", ":0\r\n")
-	}
-}
-
-func TestLossOfWatch(t *testing.T) {
-	l := newLossy(t, nil)
-	c := dial(t, l.addr)
-	c.want("WATCH k", "+OK\r\n")
-	l.lose()
-	c.want("GET k", "$-1\r\n")
-	c.want("MULTI", "+OK\r\n")
-	c.want("SET k 1", "+QUEUED\r\n")
-	c.want("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n")
-	c.want("GET k", "$-1\r\n")
-
-	c.want("WATCH k", "+OK\r\n")
-	l.lose()
-	c.send(encode([][]string{{"MULTI"}, {"SET", "k", "1"}, {"EXEC"}})) // in one piece
-	if got := c.replies(3); word(got[2]) != "-EXECABORT" {
-		t.Fatalf("got %q", got)
-	}
-	c.want("WATCH k", "+OK\r\n")
-	l.lose()
-	c.want("UNWATCH", "+OK\r\n")
-	c.want("MULTI", "+OK\r\n")
-	c.want("SET k 2", "+QUEUED\r\n")
-	c.want("EXEC", "*1\r\n+OK\r\n")
-}
-
-// TestLossAfterExec breaks the connection when EXEC was sent and not answered: it counts once, and nobody knows.
-func TestLossAfterExec(t *testing.T) {
-	for _, piece := range []bool{true, false} {
-		t.Run(fmt.Sprintf("in one piece %v", piece), func(t *testing.T) {
-			l := newLossy(t, nil)
-			c := dial(t, l.addr)
-			c.want("PING", "+PONG\r\n")
-			txn := encode([][]string{{"MULTI"}, {"INCR", "n"}, {"EXEC"}})
-			if !piece {
-				c.want("MULTI", "+OK\r\n")
-				c.want("INCR n", "+QUEUED\r\n")
-				txn = encode([][]string{{"EXEC"}})
-			}
-			l.mute("exec", 1, func() { c.send(txn) })
-			n := 1
-			if piece {
-				n = 3
-			}
-			for _, r := range c.replies(n) {
-				if word(r) != "-UNKNOWN" {
-					t.Errorf("got %q", r)
-				}
-			}
-			c.want("GET n", "$1\r\n1\r\n")
-			c.want("INCR n", ":2\r\n")
-		})
-	}
-}
-
-// TestLossInFlight breaks connections with requests in flight: reads are sent again, writes never.
-func TestLossInFlight(t *testing.T) {
-	for _, profile := range []string{profileMultiplexed, profileTransparent} {
-		t.Run(profile, func(t *testing.T) {
-			l := newLossy(t, &Settings{Profile: profile})
-			c := dial(t, l.addr)
-			c.want("SET k v", "+OK\r\n")
-			for i, line := range []string{"INCR n", "EVAL return(redis.call('incr','n')) 0", "LPUSH list x", "PUBLISH ch m"} {
-				name := strings.ToLower(strings.Fields(line)[0])
-				l.mute(name, 1, func() { c.send(resp.AppendCommand(nil, strings.Fields(line)...)) })
-				if r := c.reply(); !strings.HasPrefix(r, "-UNKNOWN sluice: test: ") {
-					t.Fatalf("%s: got %q", line, r)
-				}
-				if n := l.calls(name); n != 1 {
-					t.Errorf("row %d: %s ran %d times", i, line, n)
-				}
-			}
-			c.want("GET n", "$1\r\n2\r\n")
-			l.mute("get", 1, func() { c.send(resp.AppendCommand(nil, "GET", "k")) })
-			want := "$1\r\nv\r\n"
-			if r := c.reply(); profile == profileMultiplexed && r != want {
-				t.Errorf("a read whose connection was lost is answered %q", r)
-			} else if profile == profileTransparent && r != want && word(r) != "-UNKNOWN" {
-				t.Errorf("a read whose connection was lost is answered %q", r)
-			}
-			c.want("PING", "+PONG\r\n")
-		})
-	}
-}
-
-func TestLossOfSubscription(t *testing.T) {
-	for _, line := range []string{"SUBSCRIBE a", "PSUBSCRIBE a*", "SSUBSCRIBE a", "MONITOR", "CLIENT ID", "CLIENT NO-EVICT ON"} {
-		t.Run(line, func(t *testing.T) {
-			l := newLossy(t, nil)
-			c := dial(t, l.addr)
-			c.say(line)
-			l.lose()
-			c.rest()
-		})
-	}
-}
-
-func TestLossOfBlocking(t *testing.T) {
-	for line, push := range map[string]string{
-		"BLPOP q 0": "RPUSH q x", "BRPOPLPUSH q other 0": "RPUSH q x", "BZPOPMIN q 0": "ZADD q 1 x",
-		"XREAD BLOCK 0 STREAMS q $": "XADD q 1-1 f x", "BLMPOP 0 1 q LEFT": "RPUSH q x", "BLMOVE q other LEFT LEFT 0": "RPUSH q x",
-	} {
-		t.Run(strings.Fields(line)[0], func(t *testing.T) {
-			l := newLossy(t, nil)
-			c := dial(t, l.addr)
-			c.send(resp.AppendCommand(nil, strings.Fields(line)...))
-			l.awaitBlocked("1")
-			if p := l.session(c).Pins(); p != resources.PinBlocking {
-				t.Errorf("pins are %v", resources.PinNames(p))
-			}
-			l.lose()
-			if r := c.reply(); word(r) != "-UNKNOWN" {
-				t.Fatalf("got %q", r)
-			}
-			l.awaitBlocked("0") // it was not sent again
-			c.say(push)
-			c.want("EXISTS q", ":1\r\n")
-
-			// And the other way round: the client leaves.
-			c.say("DEL q")
-			c.send(resp.AppendCommand(nil, strings.Fields(line)...))
-			l.awaitBlocked("1")
-			_ = c.nc.Close()
-			l.awaitBlocked("0")
-			c = dial(t, l.addr)
-			c.say(push)
-			c.want("EXISTS q", ":1\r\n")
-		})
-	}
-}
-
-func (l *lossy) awaitBlocked(n string) {
-	l.t.Helper()
-	eventually(l.t, n+" blocked clients", func() bool {
-		v, err := l.node.Info("blocked_clients")
-		return err == nil && v == n
-	})
-}
-
-func TestLossOfReplayedState(t *testing.T) {
-	for _, profile := range []string{profileMultiplexed, profileTransparent} {
-		t.Run(profile, func(t *testing.T) {
-			l := newLossy(t, &Settings{Profile: profile})
-			c := dial(t, l.addr)
-			c.say("HELLO 3")
-			c.want("SELECT 3", "+OK\r\n")
-			c.want("CLIENT SETNAME me", "+OK\r\n")
-			c.want("SET k 3", "+OK\r\n")
-			l.lose()
-			c.want("GET nosuch", "_\r\n")
-			c.want("GET k", "$1\r\n3\r\n")
-			c.want("CLIENT GETNAME", "$2\r\nme\r\n")
-			c.want("SELECT 0", "+OK\r\n")
-			c.want("GET k", "_\r\n")
-		})
-	}
-}
-
-// TestServerGoneAndBack stops the server: nothing was sent, so UNAVAILABLE, and it works again by itself.
-func TestServerGoneAndBack(t *testing.T) {
-	s := server.Start(t, server.Redis{})
-	a := startAgent(t, newFake(t, s.Primary.Addr), nil)
-	c := dial(t, a.addr)
-	c.want("SET k 1", "+OK\r\n")
-	s.Primary.Kill()
-	eventually(t, "the agent to notice", func() bool { return a.open(modeShared) == 0 })
-	for _, line := range []string{"SET k 2", "GET k", "MULTI", "SUBSCRIBE ch", "BLPOP q 0", "SELECT 1", "NOSUCH"} {
-		c.wantPrefix(line, "-UNAVAILABLE sluice: test: ")
-		if p := a.session(c).Pins(); p != 0 {
-			t.Errorf("%s leaves pins %v", line, resources.PinNames(p))
-		}
-	}
-	c.send(encode([][]string{{"MULTI"}, {"SET", "k", "2"}, {"EXEC"}}))
-	for _, r := range c.replies(3) {
-		if word(r) != "-UNAVAILABLE" {
-			t.Errorf("got %q", r)
-		}
-	}
-	s.Primary.Restart()
-	eventually(t, "the server to be used again", func() bool { return c.say("SET k 3") == "+OK\r\n" })
-}
-
-// TestTimeout holds the server: requests are answered TIMEOUT, and their replies, when they come, answer nobody.
-func TestTimeout(t *testing.T) {
-	s := server.Start(t, server.Redis{})
-	f := newFake(t, s.Primary.Addr)
-	f.policy.Timeout = resources.Duration(200 * time.Millisecond)
-	a := startAgent(t, f, nil)
-	c := dial(t, a.addr)
-	c.want("SET k v", "+OK\r\n")
-	s.Primary.Pause()
-	c.wantPrefix("GET k", "-TIMEOUT sluice: test: ")
-	c.wantPrefix("WATCH k", "-TIMEOUT sluice: test: ")
-	s.Primary.Continue()
-	eventually(t, "answers to be on time again", func() bool { return c.say("ECHO a") == "$1\r\na\r\n" })
-	for i := range 100 {
-		want := fmt.Sprintf("$%d\r\n%d\r\n", len(fmt.Sprint(i)), i)
-		c.want(fmt.Sprintf("ECHO %d", i), want)
-	}
-}
-
 // TestReplyOffIsTheClientsOwn: others on the same connection get theirs.
 func TestReplyOffIsTheClientsOwn(t *testing.T) {
 	s := server.Start(t, server.Redis{})
@@ -506,4 +230,67 @@ func TestMonitorStream(t *testing.T) {
 	}
 	m.send(encode([][]string{{"QUIT"}}))
 	eventually(t, "the stream to end", func() bool { _, err := m.next(patience); return err != nil })
+}
+
+// TestTransparentPairs gives each client one connection of its own, from its first request to its end.
+func TestTransparentPairs(t *testing.T) {
+	s := server.Start(t, server.Redis{})
+	a := startAgent(t, newFake(t, s.Primary.Addr), &Settings{Profile: profileTransparent})
+	var clients []*wire
+	ids := map[string]bool{}
+	for i := range 5 {
+		c := dial(t, a.addr)
+		clients = append(clients, c)
+		id := c.say("CLIENT ID")
+		for range 3 {
+			c.want("SET k v", ok)
+			c.want("BLPOP nolist 0.001", "*-1\r\n")
+			c.want("CLIENT ID", id)
+		}
+		ids[id] = true
+		if n := a.open(modePaired); n != int64(i+1) || len(ids) != i+1 {
+			t.Fatalf("%d clients have %d connections, of %d numbers", i+1, n, len(ids))
+		}
+		if p := a.session(c).Pins(); p&resources.PinPaired == 0 {
+			t.Errorf("pins are %v", resources.PinNames(p))
+		}
+	}
+	for _, c := range clients {
+		_ = c.nc.Close()
+	}
+	eventually(t, "their connections to be closed", func() bool { return a.open(modePaired) == 0 })
+	if n := a.open(modeShared) + a.open(modeLeased); n != 0 {
+		t.Errorf("%d connections are not paired", n)
+	}
+}
+
+// TestLeave asks sessions to leave an endpoint: each does at its next boundary, and none before.
+func TestLeave(t *testing.T) {
+	s := server.Start(t, server.Redis{})
+	a := startAgent(t, newFake(t, s.Primary.Addr), nil)
+	txn, watch, sub, pair := dial(t, a.addr), dial(t, a.addr), dial(t, a.addr), dial(t, a.addr)
+	txn.want("MULTI", ok)
+	watch.want("WATCH k", ok)
+	sub.say("SUBSCRIBE ch")
+	pair.send(resp.AppendCommand(nil, "BLPOP", "q", "0"))
+	eventually(t, "the blocking request to arrive", func() bool { return a.session(pair).Pins() == resources.PinBlocking })
+	a.leave.Store(true)
+	a.res.Update()
+	sub.rest()
+	txn.want("SET k 1", "+QUEUED\r\n")
+	watch.want("GET k", "$-1\r\n")
+	watch.want("MULTI", ok)
+	watch.want("SET k 2", "+QUEUED\r\n")
+	txn.want("EXEC", "*1\r\n+OK\r\n")
+	watch.want("EXEC", "*-1\r\n")
+	txn.want("RPUSH q x", ":1\r\n")
+	if r := pair.reply(); r != "*2\r\n$1\r\nq\r\n$1\r\nx\r\n" {
+		t.Errorf("got %q", r)
+	}
+	for _, c := range []*wire{txn, watch, pair} {
+		if p := a.session(c).Pins(); p != 0 {
+			t.Errorf("pins are %v at the end", resources.PinNames(p))
+		}
+		c.want("GET k", "$1\r\n1\r\n")
+	}
 }

@@ -30,28 +30,42 @@ func (p *pool) empty() bool { return len(p.shared)+len(p.slow)+len(p.idle)+p.len
 // lane returns the shared connection for a session's next request, and dials it when there is none. A session that has
 // unanswered requests on a connection stays on it, or its requests might overtake each other.
 func (p *pool) lane(s *session) *upstream {
-	if len(p.slow) > 0 && s.n > 0 {
-		for c := s.head; c != nil; c = c.next {
-			if u := c.up; u != nil && u.pool == p && u.slow && !c.answered {
-				return u
-			}
+	n := p.sh.r.set.Connections
+	if n > 1 || len(p.shared) > 1 || len(p.slow) > 0 {
+		if u := p.held(s); u != nil {
+			return u
 		}
 	}
-	n := p.sh.r.set.Connections
-	if len(p.shared) == 0 || len(p.shared) < n && s.n == 0 {
+	if len(p.shared) < n {
 		return p.dial(modeShared)
 	}
-	if n == 1 {
-		return p.shared[0]
-	}
-	if s.n > 0 {
-		for c := s.head; c != nil; c = c.next {
-			if u := c.up; u != nil && u.pool == p && !u.slow && !c.answered {
-				return u
+	return p.shared[int(s.rs.ID/uint64(len(p.sh.r.shards))%uint64(n))] // sessions take the shards in turn
+}
+
+// held returns the shared connection that a session has unanswered requests on; nil when there is none.
+func (p *pool) held(s *session) *upstream {
+	for c := s.head; c != nil; c = c.next {
+		if c.answered {
+			continue
+		}
+		if u := c.up; p.shares(u) {
+			return u
+		}
+		if c.parts == nil {
+			continue
+		}
+		for _, part := range c.parts.parts {
+			if part != nil && p.shares(part.up) {
+				return part.up
 			}
 		}
 	}
-	return p.shared[int(s.rs.ID%uint64(len(p.shared)))]
+	return nil
+}
+
+// shares reports whether u, which may be nil, is one of the pool's shared connections.
+func (p *pool) shares(u *upstream) bool {
+	return u != nil && u.pool == p && u.mode == modeShared && u.state != upClosed
 }
 
 // lease returns a connection for one session alone; nil when too many are lent.

@@ -61,9 +61,10 @@ type session struct {
 	pin    *upstream
 	pins   resources.Pin
 	txn    txnState
-	chans  int // subscriptions to channels
-	pats   int // to patterns
-	shch   int // to shard channels
+	place  []byte // partitioned: the first key that pin was lent for; nil: none
+	chans  int    // subscriptions to channels
+	pats   int    // to patterns
+	shch   int    // to shard channels
 
 	last    int64 // when the client sent something
 	partial int64 // when an unfinished request began; 0: none
@@ -265,6 +266,9 @@ func (s *session) begin(c *call) bool {
 	s.rs.LastOp.Store(uint32(c.Op))
 	stop := s.sh.rt.Begin(&c.Call)
 	if stop != nil {
+		if c.cmd.special == spMulti {
+			s.multiRefused()
+		}
 		s.stopped(c, stop)
 		return false
 	}
@@ -284,6 +288,9 @@ func (s *session) stopped(c *call, stop *resources.Stop) {
 	c.last = c.last || stop.Fault != nil && stop.Fault.Close
 	if s.txn.open {
 		s.txn.doomed = true
+		if sp := c.cmd.special; sp == spExec || sp == spDiscard {
+			s.abandonTxn()
+		}
 	}
 	s.sh.end(c)
 	s.answer(c, reply)
@@ -329,7 +336,7 @@ func (s *session) unpark(c *call) int {
 // shared one.
 func (s *session) dispatch(c *call, req []byte) {
 	switch {
-	case s.pin != nil:
+	case s.pin != nil && !c.elsewhere:
 		s.sendPinned(c, req)
 	case c.lease:
 		s.sendLeased(c, req)

@@ -16,6 +16,7 @@ var (
 	replyBadName    = []byte("-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
 	replyWrongPass  = []byte("-WRONGPASS invalid username-password pair or user is disabled.\r\n")
 	replyNoMute     = []byte("-ERR CLIENT REPLY OFF and SKIP are not allowed in a transaction\r\n")
+	replyNoLogin    = []byte("-ERR AUTH and HELLO are not allowed in a transaction\r\n")
 	replySyntax     = []byte("-ERR syntax error\r\n")
 	replyNoProto    = []byte("-NOPROTO unsupported protocol version\r\n")
 	replyBadProto   = []byte("-ERR Protocol version is not an integer or out of range\r\n")
@@ -44,6 +45,11 @@ func (s *session) specialRequest(cmd *command) int {
 	}
 	if s.txn.unsent {
 		return s.beginNow(cmd)
+	}
+	if s.sh.partitioned {
+		if n := s.placed(cmd); n != notPlaced {
+			return n
+		}
 	}
 	if s.pin != nil || s.pins&resources.PinPaired != 0 {
 		return s.ownRequest(cmd)
@@ -144,6 +150,11 @@ func (s *session) ownRequest(cmd *command) int {
 	switch cmd.special {
 	case spAuth, spHello, spSelect:
 		if s.txn.open {
+			if len(s.sh.r.users) > 0 && cmd.special != spSelect { // the server would take the client's login for one of its own
+				s.txn.doomed = true
+				s.local(cmd, replyNoLogin, false)
+				return size
+			}
 			break
 		}
 		ch, reply := s.parseChange(cmd)

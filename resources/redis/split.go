@@ -66,6 +66,61 @@ func (s *session) onePlace(cmd *command) bool {
 	}
 }
 
+const notPlaced = -1
+
+var replyTracking = []byte("-ERR CLIENT TRACKING needs all keys on one server\r\n")
+
+// placed handles requests of a partitioned resource that a session's own connection would take to the wrong server. It
+// returns how many bytes were dealt with, 0 when the request has to wait, or notPlaced.
+func (s *session) placed(cmd *command) int {
+	key, ok := s.Key(0)
+	switch {
+	case cmd.name == "CLIENT|TRACKING":
+		s.local(cmd, replyTracking, false)
+		return s.req.Size
+	case !ok:
+		return notPlaced
+	case s.pin != nil && !s.txn.open && s.pins&resources.PinWatch != 0 && s.onePlace(cmd) && s.inPlace(key):
+		return notPlaced
+	case s.pin != nil && !s.txn.open && s.pin.head != s.pin.tail && !s.idleFirst():
+		return 0 // what is in flight must not be overtaken, and may be what gives the connection back
+	case s.pin != nil && !s.txn.open && s.pins&resources.PinWatch == 0:
+		if !cmd.special.plain() || s.subscribed() && !s.attr.resp3 {
+			return notPlaced // not so, or the server refuses it
+		}
+		return s.elsewhere(cmd)
+	case !s.onePlace(cmd) || s.pin != nil && !s.inPlace(key):
+		s.txn.doomed = s.txn.doomed || s.txn.open
+		s.local(cmd, replyCrossSlot, false)
+		return s.req.Size
+	}
+	return notPlaced
+}
+
+// elsewhere handles a request of a session whose own connection has nothing to do with keys.
+func (s *session) elsewhere(cmd *command) int {
+	if n := s.splitRequest(cmd); n != notSplit {
+		return n
+	}
+	c := s.newCall(cmd)
+	c.elsewhere = true
+	if s.begin(c) {
+		s.dispatch(c, s.canonical())
+	} else if s.hold&holdDelay != 0 {
+		return 0
+	}
+	return s.req.Size
+}
+
+// inPlace reports whether a key lives where the first key of the transaction does.
+func (s *session) inPlace(key []byte) bool {
+	if s.sh.r.set.Topology == topologyCluster {
+		return s.place == nil || resp.Slot(key) == resp.Slot(s.place)
+	}
+	tag := s.sh.r.set.HashTag
+	return s.place != nil && bytes.Equal(tagged(key, tag), tagged(s.place, tag))
+}
+
 // sendParts sends the parts of a call: one for each key, or for each server.
 func (s *session) sendParts(whole *call) {
 	g, cmd := whole.parts, whole.cmd

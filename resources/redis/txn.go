@@ -162,6 +162,7 @@ func (s *session) unitSend(calls []*call, total int) {
 func (s *session) beginLater(cmd *command) int {
 	c := s.newCall(cmd)
 	if stop := s.sh.rt.Begin(&c.Call); stop != nil {
+		s.multiRefused()
 		s.stopped(c, stop)
 		return s.req.Size
 	}
@@ -235,7 +236,38 @@ func (s *session) begun(failed bool) {
 	s.resume(holdReply)
 }
 
-// lostTxn answers requests of a transaction whose connection is gone, until it ends.
+// multiRefused deals with a MULTI that a filter refuses. When the client sent the rest of the transaction without waiting
+// for the answer, nothing of it may be executed: each request would be, by itself.
+func (s *session) multiRefused() {
+	if s.txn.open || len(s.buf) <= s.req.Size {
+		return
+	}
+	s.txn = txnState{open: true, lost: true}
+	if s.pin != nil && s.pins&resources.PinWatch != 0 { // the end of a transaction forgets what is watched
+		at := s.pin.write(unwatch)
+		s.pin.expect(nil, at)
+		s.setPins(s.pins &^ resources.PinWatch)
+	}
+}
+
+// abandonTxn ends a transaction whose end a filter refused: to the client it is over, whatever the answer was.
+func (s *session) abandonTxn() {
+	sent := !s.txn.unsent
+	s.txn = txnState{}
+	if s.pin == nil || !sent {
+		return
+	}
+	at := s.pin.write(discard)
+	s.pin.expect(nil, at)
+	s.setPins(s.pins &^ (resources.PinTxn | resources.PinWatch))
+}
+
+var (
+	discard = []byte("*1\r\n$7\r\nDISCARD\r\n")
+	unwatch = []byte("*1\r\n$7\r\nUNWATCH\r\n")
+)
+
+// lostTxn answers requests of a transaction whose connection is gone, or whose MULTI was refused, until it ends.
 func (s *session) lostTxn(cmd *command) {
 	switch cmd.special {
 	case spExec:
@@ -245,6 +277,6 @@ func (s *session) lostTxn(cmd *command) {
 		s.txn = txnState{}
 		s.local(cmd, replyOK, false)
 	default:
-		s.local(cmd, resp.AppendError(nil, "UNAVAILABLE sluice: "+s.sh.rt.Name()+": the connection of this transaction was lost; nothing of it was executed"), false)
+		s.local(cmd, resp.AppendError(nil, "UNAVAILABLE sluice: "+s.sh.rt.Name()+": the connection of this transaction was lost, or its MULTI was refused; nothing of it is executed"), false)
 	}
 }

@@ -34,6 +34,10 @@ func (s *session) uploadStart() int {
 		if !s.idleFirst() {
 			return 0
 		}
+		s.cur = cmd
+		if s.txn.unsent {
+			return s.beginNow(cmd)
+		}
 		c = s.newCall(cmd)
 		c.lease = s.pin == nil
 		c.Retry = resources.RetryNever
@@ -79,6 +83,9 @@ func (s *session) uploadCommand() *command {
 	k := &cmd.keys[0]
 	if k.counted || k.keyword != "" || k.last != 0 || k.begin >= s.req.HeadArgs() {
 		return nil
+	}
+	if s.pin != nil && !s.inPlace(s.req.Arg(s.buf, k.begin)) {
+		return nil // the session's own connection is to another server
 	}
 	return cmd
 }

@@ -316,6 +316,7 @@ func (u *upstream) passed() {
 func (u *upstream) unblock() {
 	u.blocked = nil
 	if u.state == upReady {
+		u.last = u.sh.loop.Now() // the server could send nothing meanwhile
 		u.conn.Resume()
 		if !u.stream {
 			u.pool.setSlow(u, false)
@@ -570,7 +571,9 @@ func (u *upstream) expire(now int64) {
 			return
 		}
 		if c.parted {
-			c.s.cut(errors.New("the rest of a reply did not come"))
+			if u.blocked == nil { // else it is the client that is slow: onTimer has more patience with it
+				c.s.cut(errors.New("the rest of a reply did not come"))
+			}
 			continue
 		}
 		if c.dropOther(u) {

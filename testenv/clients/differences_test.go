@@ -13,12 +13,20 @@ type difference struct {
 	Profiles string // "multiplexed", "transparent" or "both"
 	Test     string // as Ginkgo or `go test` names it
 	Reason   string // for users, one sentence or two
+	// Sometimes says that it depends on timing: the test may pass as well.
+	Sometimes bool
 }
 
 // differences is the whole list. A difference that is a mistake of the agent is mended, not listed.
-var differences = []difference{}
-
-func (d difference) of(profile string) bool { return d.Profiles == "both" || d.Profiles == profile }
+var differences = []difference{
+	{
+		Profiles: "both", Test: "TestFullDuplexRecoversFromConnKill", Sometimes: true,
+		Reason: "The test ends the server's connections with `CLIENT KILL` under load and expects the library to send each unanswered " +
+			"command again, which it does when its own connection ends. The agent keeps the client's connection and answers `UNKNOWN` " +
+			"to what was sent and not answered: a write may have been executed, and to repeat it is the application's decision. " +
+			"It passes when all clients share the connection that sent `CLIENT KILL`, which spares itself.",
+	},
+}
 
 // table is differences in Markdown, as docs/redis-clients.md has it.
 func table() string {

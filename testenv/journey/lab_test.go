@@ -151,10 +151,10 @@ type app struct {
 	out *bufio.Reader
 }
 
-func startApp(t *testing.T, addr string) *app {
+func startApp(t *testing.T, addr string, flags ...string) *app {
 	t.Helper()
 	bin := server.Build(t, "github.com/sluice-mesh/sluice/testenv/journey/app", race)
-	a := &app{t: t, cmd: exec.Command(bin, "-addr", addr)}
+	a := &app{t: t, cmd: exec.Command(bin, append(flags, "-addr", addr)...)}
 	a.cmd.Stderr = os.Stderr
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := a.cmd.StdinPipe()

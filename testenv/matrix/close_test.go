@@ -56,7 +56,7 @@ func (l *lab) leftovers() error {
 		}
 	}
 	kept := now.sum("sluice_upstream_connections") - l.base.sum("sluice_upstream_connections")
-	if was, is := l.base.sum("process_open_fds"), now.sum("process_open_fds")-kept; is > was+spareFiles {
+	if was, is := l.base.sum("process_open_fds"), now.sum("process_open_fds")-kept; is > was+spareFiles+l.plan.files {
 		return fmt.Errorf("%.0f descriptors beside those of %.0f kept connections, was %.0f", is, kept, was)
 	}
 	if was, is := l.base.sum("go_goroutines"), now.sum("go_goroutines"); is > was+spareGoroutines {

@@ -40,6 +40,7 @@ type plan struct {
 	agent     server.Agent           // Race, Binary, Env
 	load      load.Config            // Address is filled in; default Rate is 600
 	allow     []string               // error words that the load may see
+	files     float64                // descriptors that the agent holds at the end and not at the start
 	mismatch  bool                   // the row makes servers send nonsense, which is counted
 	complains []string               // parts of lines of level ERROR that the row provokes
 	noSide    bool                   // without the other resource: rows that measure memory
@@ -172,7 +173,7 @@ func (l *lab) startLoad() {
 	l.floor = 0.6 * c.Rate
 	l.main = l.start(c)
 	if l.side != nil {
-		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour,
+		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour, Timeout: 10 * time.Second,
 			VerifyAddress: l.side.Primary.Addr})
 	}
 }

@@ -1,0 +1,90 @@
+package matrix
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// wallClock are the places where the agent uses the time of day, and what for. A time of the program keeps its monotonic
+// reading until one of the functions below takes it away, so that all other differences, deadlines and timers do not
+// notice when somebody sets the clock.
+var wallClock = map[string]string{
+	"agent/admin/commands.go":          "when a command was given",
+	"agent/admin/pprof.go":             "tells until when profiling is on",
+	"agent/backend.go":                 "tells when the agent started",
+	"agent/control/file.go":            "when a file was saved, and the name of a damaged one",
+	"agent/control/store.go":           "when a command was given and ends, on disk; in memory it ends by the monotonic clock",
+	"agent/filter/accesslog/format.go": "time of a line",
+	"agent/filter/breaker/filter.go":   "tells since when a breaker is open",
+	"agent/filter/example/filter.go":   "times of events",
+	"agent/filter/tap/filter.go":       "times of events that people watch",
+	"agent/filter/trace/filter.go":     "times of a span",
+	"agent/filter/names.go":            "times of events that people watch",
+	"agent/runtime/status.go":          "tells since when a session is there",
+	"metrics/graphite/sink.go":         "time of a point",
+	"metrics/otlp/span.go":             "times of a span",
+	"resources/redis/connect.go":       "a moment in the past, which ends a read at once",
+}
+
+// strips are the functions that leave of a time nothing but the time of day, or make one of it.
+var strips = map[string]bool{"Unix": true, "UnixNano": true, "UnixMilli": true, "UnixMicro": true, "UTC": true, "Local": true, "Wall": true}
+
+// Row 22: the clock jumps. It cannot be set for one process alone, so the source is what is tested: nothing but what people
+// read depends on the time of day.
+func TestRow22WallClock(t *testing.T) {
+	root := filepath.Join("..", "..")
+	seen := map[string]bool{}
+	for _, dir := range []string{"agent", "resources", "protocols", "metrics", "internal/loop", "internal/clock"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			name, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			name = filepath.ToSlash(name)
+			for _, use := range wallUses(t, path) {
+				if seen[name] = true; wallClock[name] == "" {
+					t.Errorf("%s: %s is the time of day: use internal/clock, or say in this test what people read it for", name, use)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range wallClock {
+		if !seen[name] {
+			t.Errorf("%s does not use the time of day any more: take it off the list", name)
+		}
+	}
+}
+
+// wallUses lists the calls of a file that strip a time of its monotonic reading.
+func wallUses(t *testing.T, path string) []string {
+	t.Helper()
+	files := token.NewFileSet()
+	f, err := parser.ParseFile(files, path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var uses []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && strips[sel.Sel.Name] {
+			uses = append(uses, files.Position(n.Pos()).String()+" "+sel.Sel.Name)
+		}
+		return true
+	})
+	return uses
+}
