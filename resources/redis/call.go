@@ -44,6 +44,11 @@ type call struct {
 	index int     // of a part: which one; of a SCAN: which server
 }
 
+// writes reports whether the server may be another after the call; scripts count.
+func (c *call) writes() bool {
+	return c.Class == resources.ClassWrite || c.Class == resources.ClassOther && c.Retry == resources.RetryUnsent
+}
+
 // after says what a reply means for the session that gets it.
 type after uint8
 
@@ -61,6 +66,8 @@ const (
 	afterUnwatch
 	afterBlocking
 	afterState
+	afterTracking
+	afterTrackingOff
 	afterUnknown
 	afterMonitor
 	afterScan

@@ -133,6 +133,22 @@ func (sh *shard) timedOut(c *call, u *upstream, e *entry) {
 	c.s.fault(c, c.Fault)
 }
 
+// expireParted looks at a reply at the head that is passed on in parts. Its deadline moves on with each part; those behind
+// it have theirs all the same.
+func (u *upstream) expireParted(now int64) {
+	if u.head == u.tail {
+		return
+	}
+	c := u.at(u.head).c
+	if c == nil || !c.parted || c.Deadline == 0 {
+		return
+	}
+	u.late = max(u.late, u.head+1)
+	if c.Deadline <= now && u.blocked == nil { // else it is the client that is slow: onTimer has more patience with it
+		c.s.cut(errors.New("the rest of a reply did not come"))
+	}
+}
+
 // notExecuted reports whether an error reply says that the request was not executed and that another endpoint, or the
 // same one later, may do it.
 func notExecuted(b []byte) bool {

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/sluice-mesh/sluice/internal/loop"
@@ -28,6 +29,9 @@ func (s *session) mode() string {
 
 // sendLeased routes a call and gives the session a connection of its own for it.
 func (s *session) sendLeased(c *call, req []byte) {
+	if c.cmd.special == spWait && s.wrote != nil && !s.sh.partitioned {
+		c.Pinned, c.Endpoint = true, s.wrote // it asks about what was written, and nobody else can know
+	}
 	ep, fault := s.sh.rt.Route(&c.Call)
 	if fault != nil {
 		s.sh.refuse(c, fault)
@@ -153,7 +157,16 @@ func (s *session) prepare(c *call) {
 	case spMonitor:
 		c.after = afterMonitor
 	case spState:
-		c.after = afterState
+		switch {
+		case c.cmd.name == "CLIENT|CACHING":
+			c.after = afterTracking
+		case c.cmd.name != "CLIENT|TRACKING":
+			c.after = afterState
+		case bytes.EqualFold(s.req.Arg(s.buf, 2), []byte("OFF")):
+			c.after = afterTrackingOff // which is all that tracking leaves behind
+		default:
+			c.after = afterTracking
+		}
 	case spUnknown:
 		c.after = afterUnknown
 	case spSetName:
@@ -223,7 +236,16 @@ func (s *session) follow(c *call, b []byte) []byte {
 		s.setPins(s.pins &^ resources.PinBlocking)
 	case afterState:
 		if !failed && s.pin != nil {
+			s.tied = true
 			s.setPins(s.pins | resources.PinState)
+		}
+	case afterTracking:
+		if !failed && s.pin != nil {
+			s.setPins(s.pins | resources.PinState)
+		}
+	case afterTrackingOff:
+		if !failed && !s.tied {
+			s.setPins(s.pins &^ resources.PinState)
 		}
 	case afterUnknown:
 		if !failed && s.pin != nil {

@@ -40,6 +40,8 @@ var pinRows = map[string][]struct {
 	"subscriber resets":       {{"SUBSCRIBE a", resources.PinSubscribe}, {"RESET", 0}, {"GET a", 0}},
 	"blocking that times out": {{"BLPOP a 0.01", 0}, {"XREAD BLOCK 1 STREAMS a $", 0}, {"BLPOP a x", 0}, {"WAIT 0 0", 0}},
 	"tracking":                {{"HELLO 3", 0}, {"CLIENT TRACKING ON", resources.PinState}, {"GET a", resources.PinState}, {"RESET", 0}},
+	"tracking off":            {{"HELLO 3", 0}, {"CLIENT TRACKING ON OPTIN", resources.PinState}, {"CLIENT CACHING YES", resources.PinState}, {"GET a", resources.PinState}, {"CLIENT TRACKING OFF", 0}},
+	"tracking off, and tied":  {{"HELLO 3", 0}, {"CLIENT NO-EVICT ON", resources.PinState}, {"CLIENT TRACKING ON", resources.PinState}, {"CLIENT TRACKING OFF", resources.PinState}},
 	"tracking refused":        {{"CLIENT TRACKING ON REDIRECT 99999", 0}},
 	"its number":              {{"CLIENT ID", resources.PinState}, {"GET a", resources.PinState}},
 	"eviction":                {{"CLIENT NO-EVICT ON", resources.PinState}},

@@ -60,6 +60,8 @@ type session struct {
 	user   string
 	pin    *upstream
 	pins   resources.Pin
+	tied   bool                // PinState for something else than tracking
+	wrote  *resources.Endpoint // where the last write went; nil: there was none
 	txn    txnState
 	place  []byte // partitioned: the first key that pin was lent for; nil: none
 	chans  int    // subscriptions to channels

@@ -290,7 +290,7 @@ func (s *session) reset(cmd *command) int {
 		u.close(errDone)
 	}
 	s.setPins(s.pins & resources.PinPaired)
-	s.txn = txnState{}
+	s.txn, s.tied = txnState{}, false
 	s.chans, s.pats, s.shch = 0, 0, 0
 	s.attr = s.sh.base
 	s.name, s.user = "", ""

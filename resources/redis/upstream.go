@@ -76,6 +76,9 @@ func (u *upstream) submit(c *call, req []byte) {
 	begin := u.write(req)
 	u.expect(c, begin)
 	c.begin, c.size = begin, len(req)
+	if c.writes() {
+		c.s.wrote = u.ep
+	}
 }
 
 // write appends bytes and returns the position of the first.
@@ -550,9 +553,11 @@ func (u *upstream) onTimer(now int64) {
 		u.blocked.cut(errors.New("the client did not take its reply"))
 	}
 	next := now + timeout
-	if u.late < u.tail {
-		if c := u.at(u.late).c; c != nil && c.Deadline > 0 {
-			next = min(next, max(c.Deadline, now+1e6))
+	for _, i := range [...]uint64{u.head, u.late} {
+		if i < u.tail {
+			if c := u.at(i).c; c != nil && c.Deadline > 0 {
+				next = min(next, max(c.Deadline, now+1e6))
+			}
 		}
 	}
 	u.sh.loop.Set(&u.timer, next)
@@ -561,6 +566,7 @@ func (u *upstream) onTimer(now int64) {
 // expire answers what is past its deadline with TIMEOUT. The expectations stay: the replies still have to be dropped.
 func (u *upstream) expire(now int64) {
 	u.late = max(u.late, u.head)
+	u.expireParted(now)
 	for ; u.late < u.tail; u.late++ {
 		e := u.at(u.late)
 		c := e.c
@@ -569,12 +575,6 @@ func (u *upstream) expire(now int64) {
 		}
 		if c.Deadline == 0 || c.Deadline > now {
 			return
-		}
-		if c.parted {
-			if u.blocked == nil { // else it is the client that is slow: onTimer has more patience with it
-				c.s.cut(errors.New("the rest of a reply did not come"))
-			}
-			continue
 		}
 		if c.dropOther(u) {
 			e.c = nil

@@ -193,12 +193,6 @@ func (w *wire) rest() string {
 	return out
 }
 
-// silent checks that nothing comes. A PING shows it without waiting: its reply is the next thing that arrives.
-func (w *wire) silent(pong string) {
-	w.t.Helper()
-	w.want("PING", pong)
-}
-
 // encode writes commands as arrays.
 func encode(cmds [][]string) []byte {
 	var b []byte

@@ -144,7 +144,7 @@ func dropConnects(t *testing.T, addr string) (undo func()) {
 // Row 2: one of two replicas is cut off. It is ejected, and only reads that waited for it are late.
 func TestLongRow02OneReplica(t *testing.T) {
 	l := open(t, plan{servers: server.Redis{Replicas: 2}, load: readers, allow: []string{"TIMEOUT"},
-		policy: "reads: replica, timeout: 300ms, connect-timeout: 300ms, eject: { base: 1s }, probe: { every: 1s, timeout: 300ms }"})
+		policy: "reads: replica, timeout: 300ms, connect-timeout: 300ms, eject: { base: 1s }, probe: { every: 400ms, timeout: 300ms }"})
 	l.steady()
 	l.inject(func() { l.proxies[1].Set(fault.Blackhole()) })
 	l.visible("the endpoint out of use", func(now scrape) bool { return endpointUp(now) == 2 })

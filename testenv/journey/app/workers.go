@@ -53,12 +53,13 @@ func (a *app) strings(client string) {
 		l := regs[n/2%keys]
 		if n++; n%2 == 0 {
 			seq, value := l.next()
-			word := a.journal.call("SET", a.rdb.Set(ctx, l.key, value, 0).Err())
-			if outcomeOf(word) != acked {
-				l.end(seq, outcomeOf(word))
-				return
+			c := a.rdb.Conn() // WAIT speaks of the writes of its own connection
+			defer func() { _ = c.Close() }()
+			word, wait := a.journal.call("SET", c.Set(ctx, l.key, value, 0).Err()), waited(nil)
+			if word == "" {
+				wait = a.wait(ctx, c)
 			}
-			a.settle(l, seq, word, a.wait(ctx, a.rdb))
+			a.settle(l, seq, word, wait)
 			return
 		}
 		before, w := l.last()
@@ -173,20 +174,22 @@ func (a *app) transactions(client string) {
 		s1, v1 := one.next()
 		s2, v2 := two.next()
 		s3, v3 := list.next()
-		p := a.rdb.TxPipeline()
+		c := a.rdb.Conn()
+		defer func() { _ = c.Close() }()
+		p := c.TxPipeline()
 		p.Set(ctx, one.key, v1, 0)
 		p.Set(ctx, two.key, v2, 0)
 		p.RPush(ctx, list.key, v3)
 		_, err := p.Exec(ctx)
 		word, wait := a.journal.call("EXEC", err), waited(nil)
 		if word == "" {
-			wait = a.wait(ctx, a.rdb)
+			wait = a.wait(ctx, c)
 		}
 		a.settle(one, s1, word, wait)
 		a.settle(two, s2, word, wait)
 		a.settle(list, s3, word, wait)
 
-		p = a.rdb.TxPipeline()
+		p = c.TxPipeline()
 		g1, g2 := p.Get(ctx, one.key), p.Get(ctx, two.key)
 		if _, err = p.Exec(ctx); a.journal.call("EXEC", err) != "" {
 			return
