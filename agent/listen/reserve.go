@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // reserve keeps one descriptor free for the moment when the process has no more. Without it the kernel keeps finished
@@ -68,8 +70,9 @@ func kept(limit uint64) uint64 { return min(64, limit/8) }
 
 var errLastFiles = fmt.Errorf("clients have all descriptors but those that are kept for the agent itself: %w", syscall.EMFILE)
 
-// lastFiles reports that a connection took one of the last descriptors. The kernel gives the lowest free number, so the
-// number tells how many are open.
+// lastFiles reports that clients have come to the last descriptors. The kernel gives the lowest number that is free, so a
+// connection's own number tells how many are open, and asking for a copy among the last ones tells how many of those are
+// taken: drivers may exchange a connection's number for a higher one. More than half of them are too many.
 func lastFiles(conn net.Conn) bool {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
@@ -80,8 +83,21 @@ func lastFiles(conn net.Conn) bool {
 	if err != nil || syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return false
 	}
+	first := int(limit.Cur - kept(limit.Cur))
 	last := false
-	return raw.Control(func(fd uintptr) { last = uint64(fd) >= limit.Cur-kept(limit.Cur) }) == nil && last
+	err = raw.Control(func(fd uintptr) {
+		if last = int(fd) >= first; last {
+			return
+		}
+		twin, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, first)
+		if err != nil {
+			last = outOfFiles(err)
+			return
+		}
+		_ = unix.Close(twin) // a copy that nobody used
+		last = twin >= first+int(kept(limit.Cur)/2)
+	})
+	return err == nil && last
 }
 
 func outOfFiles(err error) bool {

@@ -294,17 +294,18 @@ func TestTimeout(t *testing.T) {
 func TestSlowReaderOfALargeReply(t *testing.T) {
 	s := server.Start(t, server.Redis{})
 	f := newFake(t, s.Primary.Addr)
-	f.policy.Timeout = resources.Duration(100 * time.Millisecond)
+	f.policy.Timeout = resources.Duration(500 * time.Millisecond)
 	a := startAgent(t, f, nil)
 	value := big(30<<20, 5) // more than all buffers on the way
 	s.Primary.Do("SET", "k", value)
 	c, other := dial(t, a.addr), dial(t, a.addr)
 	c.send(resp.AppendCommand(nil, "GET", "k"))
 	part := make([]byte, 1<<20)
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.ReadFull(c.nc, part); err != nil {
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(500 * time.Millisecond); time.Now().Before(until); {
+	for until := time.Now().Add(1200 * time.Millisecond); time.Now().Before(until); {
 		other.want("PING", "+PONG\r\n")
 	}
 	c.buf = part

@@ -210,7 +210,7 @@ func (s *session) follow(c *call, b []byte) []byte {
 	case afterMulti:
 		if failed {
 			s.txn = txnState{}
-		} else if s.pin != nil && s.txn.open {
+		} else if s.pin != nil {
 			s.setPins(s.pins | resources.PinTxn)
 		}
 	case afterBegin:

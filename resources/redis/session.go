@@ -287,7 +287,7 @@ func (s *session) stopped(c *call, stop *resources.Stop) {
 	c.Now = s.sh.loop.Now()
 	c.Fault, c.Outcome = stop.Fault, stop.Outcome
 	c.RespBytes = int64(len(reply))
-	c.last = c.last || stop.Fault != nil && stop.Fault.Close
+	c.last = c.last || stop.Fault != nil && (stop.Fault.Close || c.cmd.special == spMulti) // see fault
 	if s.txn.open {
 		s.txn.doomed = true
 		if sp := c.cmd.special; sp == spExec || sp == spDiscard {
@@ -386,9 +386,10 @@ func (s *session) answer(c *call, b []byte) {
 
 // fault answers a call with a fault.
 func (s *session) fault(c *call, f *resources.Fault) {
-	if f.Close || c.cmd.special == spSubscribe && resources.OutcomeOf(f).Failure() {
+	if f.Close || c.cmd.special == spMulti || c.cmd.special == spSubscribe && resources.OutcomeOf(f).Failure() {
 		// Who could not subscribe because of a lost server comes again when his connection is lost, and only then: client
-		// libraries take an error for an answer, and wait for messages.
+		// libraries take an error for an answer, and wait for messages. MULTI never fails on a server that works, and
+		// some libraries then leave the replies to the rest of the transaction unread, for the next call to stumble over.
 		c.last = true
 	}
 	s.answer(c, appendFault(c.reply[:0], f))

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -165,8 +166,8 @@ func (u *upstream) dropLate() {
 	to := u.head
 	for i := u.head; i < u.tail; i++ {
 		e := *u.at(i)
-		if e.c == nil && i < u.late && !e.own {
-			continue
+		if u.abandoned(i) || e.own && u.abandoned(i+1) && bytes.Equal(u.wait[e.begin:e.end], asking) {
+			continue // ASKING speaks of the request behind it, and must not of another
 		}
 		begin := uint64(len(wait))
 		wait = append(wait, u.wait[e.begin:e.end]...)
@@ -181,6 +182,11 @@ func (u *upstream) dropLate() {
 		to++
 	}
 	u.tail, u.late, u.overdue, u.wait = to, u.head, u.head, wait
+}
+
+// abandoned reports whether nobody waits for the reply to entry i, which is late, or whose client is gone.
+func (u *upstream) abandoned(i uint64) bool {
+	return i < u.late && u.at(i).c == nil && !u.at(i).own
 }
 
 // OnData implements loop.Handler: it finds the replies and gives each to the head of the queue.
