@@ -30,8 +30,8 @@ const configLimited = config + `
       limits: [{ match: { op: STRLEN }, rate: 0/s }]
 `
 
-// dying is what the agent may say while a primary is gone.
-var dying = []string{"UNAVAILABLE", "UNKNOWN", "TIMEOUT"}
+// dying is what the agent may say while a primary is gone. After an error to MULTI it closes the connection.
+var dying = []string{"UNAVAILABLE", "UNKNOWN", "TIMEOUT", "CLOSED"}
 
 func TestJourney(t *testing.T) {
 	lab := startLab(t, config)

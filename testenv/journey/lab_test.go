@@ -23,7 +23,7 @@ import (
 // lab is two groups of servers, each with sentinels of its own, and an agent before them.
 type lab struct {
 	t      *testing.T
-	sluice string // the binary
+	sluice string // the binary for the verbs: without the race detector, because they are many and short
 	agent  *server.AgentProcess
 	yf, tc *server.RedisServers
 	last   string // ID of the last command
@@ -31,10 +31,10 @@ type lab struct {
 
 func startLab(t *testing.T, config string) *lab {
 	t.Helper()
-	l := &lab{t: t, sluice: server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", race)}
+	l := &lab{t: t, sluice: server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false)}
 	l.yf = server.Start(t, server.Redis{Replicas: 2, Sentinels: 3})
 	l.tc = server.Start(t, server.Redis{Replicas: 2, Sentinels: 3})
-	l.agent = server.Start(t, server.Agent{Config: config, Binary: l.sluice,
+	l.agent = server.Start(t, server.Agent{Config: config, Race: race,
 		Vars: map[string]string{"yf": sentinels(l.yf), "tc": sentinels(l.tc)}})
 	return l
 }
@@ -153,8 +153,9 @@ type app struct {
 
 func startApp(t *testing.T, addr string, flags ...string) *app {
 	t.Helper()
-	bin := server.Build(t, "github.com/sluice-mesh/sluice/testenv/journey/app", race)
-	a := &app{t: t, cmd: exec.Command(bin, append(flags, "-addr", addr)...)}
+	// Without the race detector: it would judge the client library.
+	bin := server.Build(t, "github.com/sluice-mesh/sluice/testenv/journey/app", false)
+	a := &app{t: t, cmd: exec.Command(bin, append(flags, "--addr="+addr)...)}
 	a.cmd.Stderr = os.Stderr
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := a.cmd.StdinPipe()

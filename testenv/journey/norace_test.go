@@ -2,5 +2,5 @@
 
 package journey
 
-// race: the agent and the program are built with the race detector, as the tests are.
+// race: the agent is built with the race detector, as the tests are.
 const race = false

@@ -27,9 +27,9 @@ resources:
 func TestRefusedTransaction(t *testing.T) {
 	for _, profile := range []string{"multiplexed", "transparent"} {
 		t.Run(profile, func(t *testing.T) {
-			sluice := server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", race)
+			sluice := server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false)
 			r := server.Start(t, server.Redis{})
-			l := &lab{t: t, sluice: sluice, agent: server.Start(t, server.Agent{Config: configPlain, Binary: sluice,
+			l := &lab{t: t, sluice: sluice, agent: server.Start(t, server.Agent{Config: configPlain, Race: race,
 				Vars: map[string]string{"redis": r.Primary.Addr, "profile": profile}})}
 			c := redis.NewClient(&redis.Options{Addr: l.agent.Addr("feed-cache"), MaxRetries: -1, PoolSize: 1, ReadTimeout: 3 * time.Second})
 			defer func() { _ = c.Close() }()

@@ -58,8 +58,8 @@ var soakPolicies = []string{
 }
 
 // Words that may be heard while something is wrong or is done on purpose. EXECABORT is Redis's own for a transaction of
-// which a request was answered with an error.
-var soakWords = []string{"UNAVAILABLE", "UNKNOWN", "TIMEOUT", "LIMITED", "DEGRADED", "BREAKER", "EXECABORT"}
+// which a request was answered with an error, and after an error to MULTI the connection is closed.
+var soakWords = []string{"UNAVAILABLE", "UNKNOWN", "TIMEOUT", "LIMITED", "DEGRADED", "BREAKER", "EXECABORT", load.Closed}
 
 const (
 	soakTime  = 4 * time.Minute
@@ -73,7 +73,7 @@ func TestLongSoak(t *testing.T) {
 	t.Logf("before: %v", base)
 
 	s.redis.Primary.Do("FLUSHALL") // the app begins with nothing
-	app := startApp(t, s.agent.Addr("feed-cache"), "-replicas=1", "-pace=15ms")
+	app := startApp(t, s.agent.Addr("feed-cache"), "--replicas=1", "--pace=15ms")
 	crowd := startCrowd(t, s.agent)
 	for end := time.Now().Add(soakTime); time.Now().Before(end) && !t.Failed(); s.round++ {
 		s.storm()
@@ -120,7 +120,7 @@ func startSoak(t *testing.T) *soak {
 
 // warm lets everybody come once, so that what is allocated for good is allocated.
 func (s *soak) warm() {
-	app, crowd := startApp(s.t, s.agent.Addr("feed-cache"), "-replicas=1", "-pace=15ms"), startCrowd(s.t, s.agent)
+	app, crowd := startApp(s.t, s.agent.Addr("feed-cache"), "--replicas=1", "--pace=15ms"), startCrowd(s.t, s.agent)
 	s.load(8*time.Second).Check(s.t, soakFloor)
 	crowd.end()
 	s.judge(app.finish(s.redis.Primary.Addr))
@@ -165,7 +165,7 @@ func (s *soak) storm() {
 	s.awaitRate(r)
 	took := time.Since(mended)
 	rep := r.Stop()
-	rep.Check(quieter{s.t}, 0, append(soakWords, load.Closed)...)
+	rep.Check(quieter{s.t}, 0, soakWords...)
 	s.t.Logf("round %d: well again %v after the storm", s.round, took.Round(10*time.Millisecond))
 }
 

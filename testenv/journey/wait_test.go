@@ -1,6 +1,7 @@
 package journey
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // waitLong is how long WAIT waits for a replica.
-const waitLong = 200 * time.Millisecond
+const waitLong = time.Second
 
 const configTwo = `
 agent:
@@ -28,9 +29,9 @@ resources:
 // WAIT says how many replicas have what its connection wrote. After a switch, the servers of the other group have
 // replicas too, but never heard of the write.
 func TestWaitSpeaksOfWhatWasWritten(t *testing.T) {
-	sluice := server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", race)
+	sluice := server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false)
 	yf, tc := server.Start(t, server.Redis{}), server.Start(t, server.Redis{Replicas: 1})
-	l := &lab{t: t, sluice: sluice, agent: server.Start(t, server.Agent{Config: configTwo, Binary: sluice,
+	l := &lab{t: t, sluice: sluice, agent: server.Start(t, server.Agent{Config: configTwo, Race: race,
 		Vars: map[string]string{"yf": yf.Primary.Addr, "tc": tc.Primary.Addr}})}
 	rdb := redis.NewClient(&redis.Options{Addr: l.agent.Addr("feed-cache"), MaxRetries: -1, PoolSize: 1})
 	defer func() { _ = rdb.Close() }()
@@ -49,6 +50,12 @@ func TestWaitSpeaksOfWhatWasWritten(t *testing.T) {
 			t.Errorf("WAIT was answered %d, %v; want %d", n, err, want)
 		}
 	}
+	server.Wait(t, 10*time.Second, "the primary of tc to count its replica", func() error {
+		if v := tc.Primary.Do("WAIT", "1", "100"); v.Int != 1 {
+			return fmt.Errorf("WAIT is answered %d", v.Int)
+		}
+		return nil
+	})
 	set()
 	l.order("switch feed-cache tc=100 --why", "a test")
 	wait(0)

@@ -80,17 +80,3 @@ func (l *lab) readLog() {
 		}
 	}
 }
-
-// logged reports whether the agent's log has a line with all of the parts.
-func (l *lab) logged(parts ...string) bool {
-	for line := range strings.Lines(l.agent.Output()) {
-		all := true
-		for _, p := range parts {
-			all = all && strings.Contains(line, p)
-		}
-		if all {
-			return true
-		}
-	}
-	return false
-}

@@ -21,8 +21,8 @@
 // # Two forms
 //
 // Tests named TestRow… run in `make test`, in short form. Tests named TestLongRow…, in files *_long_test.go, need the
-// build tag long and belong to `make test-long`; they repeat rows in more arrangements and run the rows that take longer.
-// Long rows use an agent that was built with the race detector, except those that measure memory or time.
+// build tag long and belong to `make test-long`: the rows that take longer, and those of the short form once more with an
+// agent that was built with the race detector. Rows that measure memory or time use the agent as people get it.
 //
 // # What a row must not do
 //

@@ -100,3 +100,17 @@ const roleReply = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
 
 // array encodes strings as a RESP array of bulk strings.
 func array(items ...string) string { return string(resp.AppendCommand(nil, items...)) }
+
+// logged reports whether the agent's log has a line with all of the parts.
+func (l *lab) logged(parts ...string) bool {
+	for line := range strings.Lines(l.agent.Output()) {
+		all := true
+		for _, p := range parts {
+			all = all && strings.Contains(line, p)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}

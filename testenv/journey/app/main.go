@@ -18,26 +18,31 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
 )
 
+// options are the flags.
+type options struct {
+	Addr     string        `help:"Address of Redis." default:"127.0.0.1:6379"`
+	Replicas int           `help:"Replicas that a write must have reached to be called durable." default:"2"`
+	Pace     time.Duration `help:"Time between two calls of a worker." default:"4ms"`
+}
+
 func main() {
-	addr := flag.String("addr", "127.0.0.1:6379", "address of Redis")
-	replicas := flag.Int("replicas", 2, "replicas that a write must have reached to be called durable")
-	pace := flag.Duration("pace", 4*time.Millisecond, "time between two calls of a worker")
-	flag.Parse()
+	var o options
+	kong.Parse(&o)
 	redis.SetLogger(silence{}) // what fails is in the report
 
-	a := &app{journal: newJournal(), replicas: *replicas, pace: *pace, stop: make(chan struct{})}
+	a := &app{journal: newJournal(), replicas: o.Replicas, pace: o.Pace, stop: make(chan struct{})}
 	a.rdb = redis.NewClient(&redis.Options{
-		Addr: *addr, ClientName: "feed-web", PoolSize: 40,
+		Addr: o.Addr, ClientName: "feed-web", PoolSize: 40,
 		MaxRetries:  -1, // every error is to be seen
 		DialTimeout: time.Second, ReadTimeout: 4 * time.Second, WriteTimeout: 4 * time.Second,
 	})
