@@ -234,7 +234,7 @@ func (r *Resource) Backup(c *resources.Call) *resources.Endpoint {
 	}
 	sn := r.snapshot.Load()
 	node := r.pick(sn, r.ruleOf(sn, c), c, c.Start+c.Backup, &m.Node)
-	if node == nil || node == &m.Node {
+	if node == nil || node == &m.Node || node.Endpoint.GroupID != c.Endpoint.GroupID { // another group may hold other data
 		return nil
 	}
 	if !r.budget.Take(ha.BackUp, r.accounts.begun()) {

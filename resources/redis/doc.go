@@ -71,6 +71,8 @@
 //	lost connection in MULTI or after WATCH   EXECABORT                          nothing of it was executed
 //	lost connection of a subscriber,          the client's connection is closed  that is what clients know how to deal with
 //	MONITOR, tracking, CLIENT ID
+//	MULTI or SUBSCRIBE that cannot be served  an error, then the end of the      some libraries leave replies to what follows
+//	                                          connection                         unread, and the next call would get them
 //	RESP3 subscriber that publishes to        the connection is closed           a server up to 7.0 puts the message into the
 //	itself in MULTI                                                              middle of EXEC's reply
 //	CLIENT ID, CLIENT TRACKING, NO-EVICT,     the session keeps its connection   such state cannot be told from the outside

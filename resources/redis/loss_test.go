@@ -126,14 +126,12 @@ func TestLossAfterExec(t *testing.T) {
 				txn = encode([][]string{{"EXEC"}})
 			}
 			l.mute("exec", 1, func() { c.send(txn) })
-			n := 1
-			if piece {
-				n = 3
+			if r := c.reply(); word(r) != "-UNKNOWN" {
+				t.Errorf("got %q", r)
 			}
-			for _, r := range c.replies(n) {
-				if word(r) != "-UNKNOWN" {
-					t.Errorf("got %q", r)
-				}
+			if piece {
+				c.over("the rest of the transaction")
+				c = dial(t, l.addr)
 			}
 			c.want("GET n", "$1\r\n1\r\n")
 			c.want("INCR n", ":2\r\n")
@@ -252,7 +250,7 @@ func TestServerGoneAndBack(t *testing.T) {
 	c.want("SET k 1", "+OK\r\n")
 	s.Primary.Kill()
 	eventually(t, "the agent to notice", func() bool { return a.open(modeShared) == 0 })
-	for _, line := range []string{"SET k 2", "GET k", "MULTI", "BLPOP q 0", "SELECT 1", "NOSUCH"} {
+	for _, line := range []string{"SET k 2", "GET k", "BLPOP q 0", "SELECT 1", "NOSUCH"} {
 		c.wantPrefix(line, "-UNAVAILABLE sluice: test: ")
 		if p := a.session(c).Pins(); p != 0 {
 			t.Errorf("%s leaves pins %v", line, resources.PinNames(p))
@@ -261,11 +259,13 @@ func TestServerGoneAndBack(t *testing.T) {
 	sub := dial(t, a.addr)
 	sub.wantPrefix("SUBSCRIBE ch", "-UNAVAILABLE sluice: test: ")
 	sub.rest() // so that client libraries come back with all their subscriptions
-	c.send(encode([][]string{{"MULTI"}, {"SET", "k", "2"}, {"EXEC"}}))
-	for _, r := range c.replies(3) {
-		if word(r) != "-UNAVAILABLE" {
+	for _, txn := range [][][]string{{{"MULTI"}}, {{"MULTI"}, {"SET", "k", "2"}, {"EXEC"}}} {
+		m := dial(t, a.addr)
+		m.send(encode(txn))
+		if r := m.reply(); word(r) != "-UNAVAILABLE" {
 			t.Errorf("got %q", r)
 		}
+		m.over("the rest of the transaction") // some libraries leave it unread after an error for MULTI
 	}
 	s.Primary.Restart()
 	eventually(t, "the server to be used again", func() bool { return c.say("SET k 3") == "+OK\r\n" })
@@ -345,10 +345,10 @@ func TestSecondEndpoint(t *testing.T) {
 		t.Errorf("pins are %v", resources.PinNames(p))
 	}
 	c.send(encode([][]string{{"MULTI"}, {"INCR", "k"}, {"EXEC"}}))
-	for _, r := range c.replies(3) { // its requests are written as one, and are not taken apart to be sent again
-		if word(r) != "-UNAVAILABLE" {
-			t.Errorf("got %q", r)
-		}
+	if r := c.reply(); word(r) != "-UNAVAILABLE" { // its requests are written as one, and are not taken apart to be sent again
+		t.Errorf("got %q", r)
 	}
+	c.over("the rest of the transaction")
+	c = dial(t, a.addr)
 	c.want("GET k", "$1\r\n2\r\n")
 }

@@ -176,10 +176,14 @@ func (s *session) prepare(c *call) {
 	}
 }
 
-// prepareBlocking lets a command wait as long as it says. It is not sent again after its connection was lost: what came
+// prepareBlocking lets a command wait as long as it says, and for its answer as long as any. It is not sent again after its connection was lost: what came
 // meanwhile may have gone to the lost one, and "$" of XREAD means another place the second time.
 func (s *session) prepareBlocking(c *call) {
-	c.Deadline = 0
+	if own, ok := s.blockTime(c.cmd); ok && own == 0 {
+		c.Deadline = 0
+	} else if ok && c.Deadline > 0 {
+		c.Deadline += own
+	}
 	if c.Retry == resources.RetryIdempotent {
 		c.Retry = resources.RetryUnsent
 	}

@@ -47,6 +47,7 @@ type session struct {
 	eof       bool // the client sends no more
 	closing   bool // the connection ends with the last reply
 	ended     bool
+	over      bool // the last reply was written; those to requests behind it are not
 	loggedIn  bool
 	replyOff  bool // CLIENT REPLY OFF
 	skipNext  bool // CLIENT REPLY SKIP
@@ -60,6 +61,7 @@ type session struct {
 	user   string
 	pin    *upstream
 	pins   resources.Pin
+	heavy  bool                // it got a long reply; see attr.heavy
 	tied   bool                // PinState for something else than tracking
 	wrote  *resources.Endpoint // where the last write went; nil: there was none
 	txn    txnState
@@ -398,11 +400,11 @@ func (s *session) fault(c *call, f *resources.Fault) {
 // finished writes the reply of the head of the queue and those behind it that were waiting.
 func (s *session) finished(c *call, b []byte) {
 	for {
-		if !c.mute && !s.ended && len(b) > 0 {
+		if !c.mute && !s.ended && !s.over && len(b) > 0 {
 			s.conn.Write(b)
 		}
 		if c.last && !s.ended {
-			s.closing = true
+			s.closing, s.over = true, true
 			s.conn.CloseAfterFlush()
 		}
 		s.head = c.next
@@ -435,6 +437,11 @@ func (s *session) idle() {
 		return
 	}
 	s.release()
+	if s.heavy && !s.attr.heavy && s.pin == nil {
+		a := *s.attr
+		a.heavy = true
+		s.attr = s.sh.intern(a)
+	}
 	if s.hold != 0 {
 		s.resume(holdIdle | holdFull)
 	}

@@ -35,7 +35,11 @@ type attr struct {
 	user, password string
 	db             int
 	resp3          bool
+	heavy          bool // of sessions that get long replies: they wait behind each other and nobody waits behind them
 }
+
+// longReply is the length from which a reply holds up whoever is behind it for a time that counts.
+const longReply = 256 << 10
 
 func newShard(r *Resource, l *loop.Loop) *shard {
 	sh := &shard{r: r, rt: r.rt, loop: l, attrs: make(map[attr]*attr), hash: hashFast}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/sluice-mesh/sluice/protocols/resp"
 	"github.com/sluice-mesh/sluice/resources"
@@ -109,6 +110,30 @@ func (s *session) blocks() bool {
 		}
 	}
 	return false
+}
+
+// blockTime returns how long a blocking command wants to wait, in nanoseconds, 0 meaning for ever. It is false when the
+// request does not say so in the right way; the server will refuse it at once.
+func (s *session) blockTime(cmd *command) (int64, bool) {
+	at, unit := s.req.Argc-1, 1e9
+	switch cmd.name {
+	case "BLMPOP", "BZMPOP":
+		at = 1
+	case "WAIT":
+		at, unit = 2, 1e6
+	case "WAITAOF":
+		at, unit = 3, 1e6
+	case "XREAD", "XREADGROUP":
+		unit = 1e6
+		for at = 1; at < s.req.Argc-1 && !bytes.EqualFold(s.req.Arg(s.buf, at), []byte("BLOCK")); at++ {
+		}
+		at++
+	}
+	t, err := strconv.ParseFloat(string(s.req.Arg(s.buf, at)), 64)
+	if err != nil || !(t >= 0 && t*unit < 1<<62) {
+		return 0, false
+	}
+	return int64(t * unit), true
 }
 
 // idleFirst makes a request wait until everything before it is answered: what it does to the session must not overtake.

@@ -292,7 +292,7 @@ func (u *upstream) pass(b []byte) {
 			c.Deadline = max(c.Deadline, u.last+u.sh.timeout())
 		}
 	}
-	if s == nil || s.conn.Closed() || c != nil && c.mute {
+	if s == nil || s.over || s.conn.Closed() || c != nil && c.mute {
 		return
 	}
 	s.conn.Write(b)
@@ -301,7 +301,8 @@ func (u *upstream) pass(b []byte) {
 		u.blocked, s.blocking = s, u
 		u.conn.Pause()
 		u.pool.setSlow(u, true)
-	} else if !u.slow && c != nil && c.RespBytes > gatherMost {
+	} else if long := c != nil && c.RespBytes+u.scan.BulkLeft() > longReply; long && !u.slow {
+		s.heavy = true
 		u.pool.setSlow(u, true) // nothing new should wait behind a reply of this length
 	}
 }

@@ -244,3 +244,11 @@ func eventually(t testing.TB, what string, cond func() bool) {
 func big(n int, seed byte) string {
 	return string(bytes.Repeat([]byte("0123456789abcdef\r\n"+string(rune('a'+seed%26))), n/19+1)[:n])
 }
+
+// over checks that nothing but the end of the connection comes instead of what.
+func (w *wire) over(what string) {
+	w.t.Helper()
+	if got := w.rest(); got != "" {
+		w.t.Errorf("%s: %s: got %q, want the end of the connection", w.name, what, got)
+	}
+}
