@@ -3,7 +3,7 @@
 
 GO        ?= go
 BIN       := bin/sluice
-FUZZTIME  ?= 30s
+FUZZTIME  ?= 20s
 # What is tested, fuzzed and vetted: PKG=./protocols/... narrows it.
 PKG       ?= ./...
 # Further flags for `go test` and the benchmark: make test TESTFLAGS='-run TestDrain -v', make bench BENCHFLAGS=-quick.
@@ -24,13 +24,15 @@ build: ## bin/sluice
 	@mkdir -p bin
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/sluice
 
+# Results are not cached: many tests start the agent as a program, and go test does not see that it changed. Long tests run
+# one package at a time, since they measure.
 # Two passes: with the race detector, then the allocation gates alone without it, because it allocates by itself.
 test: deps ## everything against real servers, under 15 minutes on 2 cores
-	$(GO) test -race -timeout 10m $(TESTFLAGS) $(PKG)
+	$(GO) test -race -count=1 -timeout 10m $(TESTFLAGS) $(PKG)
 	@GO=$(GO) internal/tools/allocs.sh $(PKG)
 
 test-long: deps ## what takes longer: files *_long_test.go (build tag long), then fuzzing of every parser
-	$(GO) test -race -tags long -run Long -timeout 30m $(TESTFLAGS) $(PKG)
+	$(GO) test -race -count=1 -p 1 -tags long -run Long -timeout 30m $(TESTFLAGS) $(PKG)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(FUZZTIME)
 
 bench: build deps ## agent, twemproxy and HAProxy side by side: CPU for a request, throughput, latency, memory

@@ -66,7 +66,7 @@ func (s storm) run(t *testing.T) {
 		rude.Go(func() { beRude(ctx, a.addr, uint64(i)) })
 	}
 	l, err := load.Start(t.Context(), load.Config{Address: front.Addr, VerifyAddress: n.Addr, Clients: 8, Pipeline: s.pipeline,
-		Duration: 2 * time.Minute, Timeout: time.Second, ValueSize: s.valueSize, Seed: 5,
+		Duration: 5 * time.Minute, Timeout: time.Second, ValueSize: s.valueSize, Seed: 5,
 		Mix: load.Mix{Get: 5, Set: 3, Del: 1, Incr: 2, Append: 2, Echo: 1, MGet: 1}})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func (s storm) run(t *testing.T) {
 	}
 	change := time.NewTicker(250 * time.Millisecond) // longer than the timeout, shorter than what ends a silent connection
 	defer change.Stop()
-	end := time.After(time.Minute)
+	end := time.After(4 * time.Minute)
 	for err := enough(); err != nil; err = enough() {
 		select {
 		case <-change.C:
