@@ -9,6 +9,7 @@ type Call struct {
 	Session  *Session
 	View     View    // the request itself; valid only while Begin runs
 	Key      uint64  // hash of the routing key, for consistent hashing; 0 when there is none
+	OnlyKey  []byte  // the key, when there is exactly one; valid like View, and a short cut for View.Key
 	Start    int64   // when its bytes were read
 	Op       OpID    // index into the resource's operation table
 	Class    Class   // of this request; arguments may make it stricter than the operation's own

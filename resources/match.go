@@ -186,6 +186,9 @@ func (s *Selector) matchOther(c *Call) bool {
 	if len(s.keys) == 0 {
 		return true
 	}
+	if c.OnlyKey != nil { // nearly always, and rules ask each call
+		return globAny(s.keys, c.OnlyKey)
+	}
 	for i := 0; ; i++ {
 		key, ok := c.View.Key(i)
 		if !ok {

@@ -233,6 +233,9 @@ func (s *session) newCall(cmd *command) *call {
 	c.Primary = cmd.class != resources.ClassRead || cmd.special == spKeyScan || cmd.special == spScan
 	if key, ok := cmd.firstKey(&s.req, s.buf); ok {
 		s.setKey(c, key)
+		if cmd.only > 0 {
+			c.OnlyKey = key
+		}
 	}
 	s.enqueue(c)
 	c.mute = s.replyOff || s.skipNext

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -185,7 +186,7 @@ func (r *run) untouched(t *testing.T, before, after *resources.Call) {
 	for _, c := range []*resources.Call{&a, &b} {
 		c.Depth, c.Delay, c.Trace, c.Scratch = 0, 0, resources.TraceContext{}, [len(c.Scratch)]uint64{}
 	}
-	if a != b {
+	if !reflect.DeepEqual(a, b) {
 		t.Fatalf("OnCall changed the call:\nbefore %+v\nafter  %+v", a, b)
 	}
 }
