@@ -151,6 +151,12 @@ func (r *Resource) Shutdown(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
+	for _, sh := range r.shards {
+		told := make(chan struct{})
+		if sh.loop.Post(func() { sh.noDials = true; close(told) }) {
+			<-told
+		}
+	}
 	r.cancel()
 	r.work.Wait()
 	for _, sh := range r.shards {

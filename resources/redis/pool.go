@@ -166,6 +166,10 @@ func (p *pool) dial(mode string) *upstream {
 	if mode == modeShared {
 		p.shared = append(p.shared, u)
 	}
+	if p.sh.noDials {
+		p.sh.loop.Post(func() { u.failed(nil, "") })
+		return u
+	}
 	r, want := p.sh.r, *p.attr
 	readonly := r.set.Topology == topologyCluster && p.ep.Role() == resources.RoleReplica
 	r.work.Add(1)

@@ -25,6 +25,7 @@ type shard struct {
 	sessions *session // doubly linked
 	sweep    loop.Timer
 	draining bool
+	noDials  bool         // the resource is closing: connections that are asked for fail
 	clients  atomic.Int32 // connections; read by Shutdown
 	servers  atomic.Int32 // likewise
 }

@@ -217,17 +217,42 @@ func (n *RedisNode) Info(field string) (string, error) {
 	return "", nil
 }
 
-// AwaitReplication waits until every replica of a primary that runs is connected to it.
+// AwaitReplication waits until every replica of a primary that runs is connected to it, and outside of clusters until what
+// the primary is told reaches it. A replica that is connected may get nothing for a second: the primary waits for its
+// first acknowledgement.
 func (r *RedisServers) AwaitReplication(t TB) {
 	t.Helper()
 	for _, n := range r.Replicas {
 		awaitLink(t, n)
+	}
+	if r.Primary != nil && len(r.Replicas) > 0 {
+		r.Primary.Do("PUBLISH", "testenv", "anything that is replicated")
+		for _, n := range r.Replicas {
+			r.awaitStream(t, n)
+		}
 	}
 	for _, s := range r.Shards {
 		for _, n := range s.Replicas {
 			awaitLink(t, n)
 		}
 	}
+}
+
+// awaitStream waits until a replica has what its primary has.
+func (r *RedisServers) awaitStream(t TB, n *RedisNode) {
+	t.Helper()
+	Wait(t, readyTimeout, n.Name+" to get what its primary is told", func() error {
+		want, err := r.Primary.Info("master_repl_offset")
+		if err != nil {
+			return err
+		}
+		got, err := n.Info("slave_repl_offset")
+		w, _ := strconv.ParseInt(want, 10, 64)
+		if g, _ := strconv.ParseInt(got, 10, 64); err == nil && (w == 0 || g < w) {
+			err = fmt.Errorf("it is at %d of %d", g, w)
+		}
+		return err
+	})
 }
 
 func awaitLink(t TB, n *RedisNode) {
