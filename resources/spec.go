@@ -249,6 +249,12 @@ type PolicyDefaulter interface {
 	PolicyDefaults(*Policy)
 }
 
+// PolicyChecker is an optional capability of [Settings]: what of a policy does not go with them. The error may name a field
+// of the policy with [At].
+type PolicyChecker interface {
+	CheckPolicy(*Policy) error
+}
+
 // SettingsDocer is an optional capability of a [Driver]: a pointer to its settings struct, filled with defaults, whose
 // tags become the kind's part of the reference.
 type SettingsDocer interface {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -101,9 +102,24 @@ func (d *decoder) settings(n *node, path string, r *Resource) {
 		d.report(sn, at.path, "the kind %s has no settings: remove them", r.Spec.Kind)
 	}
 	r.Settings = got
+	if own, ok := got.(resources.PolicyChecker); ok && len(d.problems) == before {
+		d.refused(n, path, policyError(own.CheckPolicy(&r.Spec.Policy), n.get("policy") != nil))
+	}
 	if r.Spec.Settings != nil && sn.kind == mapNode {
 		r.Spec.Settings, _ = d.generic(sn).(map[string]any) // again: now it is known what is a secret
 	}
+}
+
+// policyError says where in a resource an error about its policy belongs: to the field, when there is a policy.
+func policyError(err error, written bool) error {
+	var field *resources.FieldError
+	if errors.As(err, &field) && written {
+		return resources.At("policy."+field.Path, field.Err)
+	}
+	if field != nil {
+		return field.Err
+	}
+	return err
 }
 
 // filters decodes the settings of own filters.

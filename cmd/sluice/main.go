@@ -1,4 +1,4 @@
-// Sluice is the one binary of the mesh: the agent that runs beside an application, and the operator's verbs that speak
+// Command sluice is the one binary of the mesh: the agent that runs beside an application, and the operator's verbs that speak
 // to an agent or a centre over HTTP.
 //
 //	sluice agent -c sluice.yaml

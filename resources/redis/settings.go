@@ -82,6 +82,15 @@ func (s *Settings) fill() error {
 	return errors.Join(errs...)
 }
 
+// CheckPolicy implements resources.PolicyChecker: in a hashed pool nothing but the key may choose the server, or a key is
+// looked for where it never was.
+func (s *Settings) CheckPolicy(p *resources.Policy) error {
+	if s.Topology == topologyHashed && p.Balance != "hash" {
+		return resources.At("balance", fmt.Errorf("%q does not go with topology hashed, where the key says which server: write policy: { balance: hash }", p.Balance))
+	}
+	return nil
+}
+
 func setDefault[T comparable](at *T, v T) {
 	var zero T
 	if *at == zero {

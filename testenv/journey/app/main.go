@@ -1,4 +1,4 @@
-// App is an ordinary program that keeps its data in Redis through an ordinary client library, and knows one address. It
+// Command app is an ordinary program that keeps its data in Redis through an ordinary client library, and knows one address. It
 // is what the tests of the folder above put behind an agent, and it has no idea that there is one.
 //
 // It reads and writes strings, counters, lists, transactions, optimistic locks, queues with blocking readers, and
