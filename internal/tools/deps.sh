@@ -6,7 +6,8 @@
 # is kept from starting and disabled. Services that were there before are left alone.
 set -eu
 
-# program:package:service (service may be empty). The race detector needs a C compiler.
+# program:package:service (service may be empty). Two are no programs but modules of one: see have. The race detector
+# needs a C compiler.
 wanted='
 redis-server:redis-server:redis-server
 redis-sentinel:redis-sentinel:redis-sentinel
@@ -14,6 +15,12 @@ redis-cli:redis-tools:
 nutcracker:nutcracker:nutcracker
 haproxy:haproxy:haproxy
 carbon-cache:graphite-carbon:carbon-cache
+mariadbd:mariadb-server:mariadb
+mariadb:mariadb-client:
+sysbench:sysbench:
+php:php-cli:
+php-mysqli:php-mysql:
+python3-pymysql:python3-pymysql:
 gcc:gcc:
 '
 
@@ -25,11 +32,21 @@ die() {
 	exit 1
 }
 
+# have reports whether a program, or a module of one, is there.
+have() {
+	case $1 in
+	php-mysqli) php -r 'exit(extension_loaded("mysqli") ? 0 : 1);' >/dev/null 2>&1 ;;
+	python3-pymysql) # the package is for the distribution's Python, which may not be the first in PATH
+		python3 -c 'import pymysql' >/dev/null 2>&1 || /usr/bin/python3 -c 'import pymysql' >/dev/null 2>&1 ;;
+	*) command -v "$1" >/dev/null 2>&1 ;;
+	esac
+}
+
 packages='' services='' programs=''
 for w in $wanted; do
 	program=${w%%:*}
 	rest=${w#*:}
-	command -v "$program" >/dev/null 2>&1 && continue
+	have "$program" && continue
 	programs="$programs $program"
 	packages="$packages ${rest%%:*}"
 	[ "$program" != gcc ] || packages="$packages libc6-dev"
@@ -88,6 +105,6 @@ for s in $services; do
 done
 
 for p in $programs; do
-	command -v "$p" >/dev/null 2>&1 || die "$p is still missing after installing$packages"
+	have "$p" || die "$p is still missing after installing$packages"
 done
 say "installed$packages; their services are stopped and disabled"

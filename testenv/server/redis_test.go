@@ -22,7 +22,12 @@ func TestMain(m *testing.M) {
 		return
 	}
 	err := Run(os.Stderr, "owner", func(tb TB) {
-		n := Start(tb, Redis{}).Primary
+		var n *Process
+		if os.Getenv("TESTENV_CHILD") == "mariadb" {
+			n = Start(tb, MariaDB{}).Primary.Process
+		} else {
+			n = Start(tb, Redis{}).Primary.Process
+		}
 		fmt.Println("child", n.PID(), n.Dir)
 		<-n.Done()
 	})

@@ -13,8 +13,14 @@ import (
 )
 
 func TestChildrenDieWithTheirOwner(t *testing.T) {
+	for _, kind := range []string{"redis", "mariadb"} {
+		t.Run(kind, func(t *testing.T) { childDiesWithItsOwner(t, kind) })
+	}
+}
+
+func childDiesWithItsOwner(t *testing.T, kind string) {
 	owner := exec.Command(os.Args[0])
-	owner.Env = append(os.Environ(), "TESTENV_CHILD=1")
+	owner.Env = append(os.Environ(), "TESTENV_CHILD="+kind)
 	out, err := owner.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
