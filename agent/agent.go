@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/listen"
+	"github.com/sluice-mesh/sluice/agent/pressure"
 	"github.com/sluice-mesh/sluice/agent/runtime"
 	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/metrics"
@@ -34,10 +35,12 @@ type Agent struct {
 	lock     *os.File // holds the data folder
 	registry *metrics.Registry
 	store    *control.Store
+	notes    *control.Notes
 	sinks    *filter.Sinks
 	loops    *loop.Group    // I/O of all resources
 	graphite *graphite.Sink // nil: not pushed
 	sampler  *sampler
+	pressure *pressure.Watcher
 	set      *set
 	admin    *admin.Server
 	adminLn  net.Listener
@@ -78,8 +81,11 @@ func (a *Agent) openData() (err error) {
 	if a.lock, err = lockData(a.identity.Data); err != nil {
 		return err
 	}
-	a.store, err = control.Open(a.identity.Data, a.log)
-	return err
+	if a.store, err = control.Open(a.identity.Data, a.log); err != nil {
+		return err
+	}
+	a.notes = control.OpenNotes(a.identity.Data, a.log)
+	return nil
 }
 
 // openSinks opens where metrics, logs and spans go.
@@ -87,6 +93,9 @@ func (a *Agent) openSinks() (err error) {
 	a.revision = a.registry.Gauge(metrics.ConfigRevision, "")
 	a.sinks = filter.NewSinks(filter.SinkOptions{Log: a.log, Registry: a.registry, Spans: a.openSpans})
 	a.sampler = newSampler(a.registry)
+	a.pressure = pressure.Open(pressure.Options{
+		Limits: pressure.FindLimits(int64(a.identity.Memory)), Log: a.log, Metrics: a.registry, Shrink: a.shrink,
+	})
 	g := a.identity.Metrics.Graphite
 	if g == nil {
 		return nil
@@ -113,7 +122,7 @@ func (a *Agent) openResources() error {
 		forget:   a.forgetMetrics,
 		bind: func(address string) (*listen.Listener, error) {
 			// A unix socket is as open as a port of the loopback: its folder's permissions can close it.
-			return listen.Open(address, listen.Options{Log: a.log, Inherited: a.opt.Inherited, Shed: a.countShed, Mode: 0o666})
+			return listen.Open(address, listen.Options{Log: a.log, Inherited: a.opt.Inherited, Shed: a.countShed, Hold: a.pressure.Gate().Hold, Mode: 0o666})
 		},
 	}
 	a.changing.Lock()
@@ -129,6 +138,7 @@ func (a *Agent) openResources() error {
 	if err := a.set.apply(next); err != nil {
 		return err
 	}
+	a.forgetNotes(next)
 	a.store.OnChange(func(resource string) { a.recompile(resource) })
 	a.changed()
 	return nil
@@ -136,8 +146,8 @@ func (a *Agent) openResources() error {
 
 func (a *Agent) openResource(d *declared, commands []resources.Command) (*runtime.Resource, error) {
 	r, err := runtime.Open(runtime.Options{
-		Spec: d.Spec, Driver: d.Driver, Settings: d.Settings, Commands: commands,
-		Metrics: a.registry, Sinks: a.sinks, Log: a.log, Loops: a.loops,
+		Spec: d.Spec, Driver: d.Driver, Book: a.bookOf(d), Settings: d.Settings, Commands: commands,
+		Metrics: a.registry, Sinks: a.sinks, Log: a.log, Loops: a.loops, Pressure: a.pressure.Gate(),
 		Application: a.identity.Application, IDC: a.identity.IDC,
 	})
 	if err != nil {
@@ -152,6 +162,13 @@ func (a *Agent) forgetMetrics(resource string) {
 	defer a.changing.Unlock()
 	if a.set.get(resource) == nil {
 		a.registry.Drop(resource)
+	}
+}
+
+// shrink makes every resource give back what it keeps for later.
+func (a *Agent) shrink() {
+	for _, m := range a.set.list() {
+		m.run.Shrink()
 	}
 }
 
@@ -207,6 +224,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	stop, stopped := context.WithCancel(context.Background())
 	background.Go(func() { a.sampler.run(stop) })
+	background.Go(func() { a.pressure.Run(stop) })
 	serving := make(chan error, 1)
 	go func() { serving <- a.admin.Serve(a.adminLn) }()
 
@@ -253,6 +271,9 @@ func (a *Agent) Close() error {
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
+	}
+	if a.notes != nil {
+		a.notes.Close()
 	}
 	if a.graphite != nil {
 		flush, cancel := context.WithTimeout(context.Background(), 2*time.Second)

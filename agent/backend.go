@@ -36,6 +36,9 @@ func (b *backend) Metrics() http.Handler { return prometheus.Handler(b.registry)
 func (b *backend) Status() admin.Status {
 	c := &b.identity
 	ready, detail := b.Ready()
+	if detail == "" {
+		detail = b.pressure.Gate().Detail()
+	}
 	s := admin.Status{
 		Name: c.Name, Application: c.Application, IDC: c.IDC, Version: b.opt.Version, Started: b.started.UTC(),
 		Uptime: uptime(b.started), Revision: b.revisionNumber(), Ready: ready, Draining: b.draining.Load(), Detail: detail,

@@ -3,9 +3,10 @@
 // [New] builds everything from a config and opens nothing to clients; [Agent.Run] opens, serves, and drains. Between the
 // two the process owns its sockets but accepts nothing, so that a config that cannot work is refused before a client is.
 //
-//	config ─> data folder (token, commands, resources changed over HTTP)
+//	config ─> data folder (token, commands, resources changed over HTTP, known endpoints)
 //	       ─> metrics, sinks
 //	       ─> set: for each resource a runtime.Resource (driver, cluster, filters) and its listeners
+//	       ─> pressure: how short memory is, which listeners and resources ask
 //	       ─> admin interface
 //	Run    ─> accept ─> signals: SIGHUP reload, SIGTERM drain ─> drain ─> close, in the reverse order
 //

@@ -238,8 +238,13 @@ func (p *plan) undo() {
 func (p *plan) commit() {
 	s := p.set
 	for _, m := range p.members {
+		certs := m.certs
+		if m.run.NegotiatesTLS() {
+			m.run.SetServerTLS(certs.Config())
+			certs = nil
+		}
 		for _, a := range m.Spec.Listen {
-			p.listeners[listenKey(m.Spec.Name, a)].Handle(m.run.Accept, m.certs)
+			p.listeners[listenKey(m.Spec.Name, a)].Handle(m.run.Accept, certs)
 		}
 	}
 	s.mu.Lock()

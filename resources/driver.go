@@ -2,6 +2,7 @@ package resources
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sort"
@@ -23,6 +24,12 @@ type Driver interface {
 	Ops() []OpInfo
 	// Open makes a resource. It starts what the resource needs; Close ends it.
 	Open(Settings, Runtime) (Resource, error)
+}
+
+// TLSNegotiator is an optional capability of a [Driver] whose protocol begins in clear and changes over to TLS by its own
+// messages. Connections then come as they are, Runtime.Dial does no TLS handshake, and the driver does both.
+type TLSNegotiator interface {
+	NegotiatesTLS()
 }
 
 // Settings is a kind's own configuration, as its driver decoded it. It is compared with reflect.DeepEqual to find out
@@ -97,6 +104,10 @@ type Runtime interface {
 	// Dial opens a connection to ep within the connect timeout, with the resource's upstream TLS, under the caps that
 	// keep a reconnecting crowd from hurting the server. Its outcome counts for the endpoint's health.
 	Dial(ctx context.Context, ep *Endpoint) (net.Conn, *Fault)
+	// ServerTLS and ClientTLS are for a [TLSNegotiator]: how to answer clients that ask for TLS, and how to ask ep for it;
+	// nil: not at all. A client's configuration may change with its files; ask for it with each connection.
+	ServerTLS() *tls.Config
+	ClientTLS(ep *Endpoint) *tls.Config
 	// Connections counts the driver's open upstream connections; mode is "shared", "leased" or "paired".
 	Connections(ep *Endpoint, mode string, delta int)
 	// Report tells the cluster what a driver learnt of an endpoint outside of calls: its role as the server says it, or

@@ -85,6 +85,16 @@ type Health struct {
 	Lag     time.Duration // behind its primary, when it is a replica and says so
 	Version string
 	Detail  string // why it is not ready, or what else is worth showing
+	// Epoch is the number of the promotion that made a server primary, where the kind has such numbers and the server
+	// tells its own: of two that say "primary" the one with the higher number is right. 0: unknown.
+	Epoch uint64
+}
+
+// Partitioned is an optional capability of a [Resource]: whether the endpoints of a group hold different parts of the
+// data, so that each of them is the primary of its part. Of all other resources whose servers say that they are
+// primaries, a group has one that is written to.
+type Partitioned interface {
+	Partitioned() bool
 }
 
 // Places says where a key of a partitioned resource lives: one partition of one group. A nil Primary means that the

@@ -62,6 +62,8 @@ type OpInfo struct {
 	Name  string // as the protocol's own users write it: "GET", "CONFIG|GET", "SELECT"
 	Class Class
 	Retry Retry
+	Of    string // the operation that this one is a part of: patterns that match it match this one too; "": none
+	Text  string // what it is, when the name does not say so: a statement without its literals
 }
 
 // MaxOps bounds an operation table and so every array indexed by operation.
@@ -137,13 +139,13 @@ func (o *Ops) Intern(in OpInfo) (OpID, bool) {
 	return id, true
 }
 
-// Match returns the set of operations whose name matches pattern, in which `*` stands for any run of characters and
+// Match returns the set of operations whose name, or the name of what they are part of, matches pattern, in which `*` stands for any run of characters and
 // letters match in either case.
 func (o *Ops) Match(pattern string) OpSet {
 	var set OpSet
 	p := strings.ToUpper(pattern)
 	for i, in := range o.list.Load().infos {
-		if Glob(p, strings.ToUpper(in.Name)) {
+		if Glob(p, strings.ToUpper(in.Name)) || in.Of != "" && Glob(p, strings.ToUpper(in.Of)) {
 			set.Add(OpID(i))
 		}
 	}

@@ -22,18 +22,25 @@ type Options struct {
 	Resource string
 	Metrics  *metrics.Resource
 	Log      *slog.Logger
-	// Changed is called, without locks, when discovery changed the set of endpoints or a role changed. May be nil.
+	// Changed is called, without locks, when discovery changed the set of endpoints, or a role changed, or an endpoint was
+	// fenced or is no longer. May be nil.
 	Changed func()
+	// Book is where what is known of the groups outlives the process; nil: nowhere.
+	Book Book
+	// NegotiatesTLS leaves TLS to the driver.
+	NegotiatesTLS bool
 	// Lookup resolves a host name; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // Cluster is the groups and endpoints of one resource.
 type Cluster struct {
-	resource string
-	metrics  *metrics.Resource
-	log      *slog.Logger
-	changed  func()
+	resource   string
+	negotiates bool // the driver does TLS
+	shelved    Book // is opened by Start
+	metrics    *metrics.Resource
+	log        *slog.Logger
+	changed    func()
 
 	view  atomic.Pointer[View]  // what calls read
 	rules atomic.Pointer[rules] // how calls count
@@ -45,34 +52,40 @@ type Cluster struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 
-	mu        sync.Mutex // guards all below
-	policy    resources.Policy
-	groups    map[string]*group
-	members   []*Member // of all groups, by ID
-	drained   map[string]bool
-	tls       *tlsConfig         // nil: plain
-	driver    resources.Resource // nil before Start
-	topology  resources.Topology // nil: endpoints are those of the spec
-	seedsOnly bool               // those of the spec are not to be called
-	started   int64
-	endpoints ids
-	groupIDs  ids
+	mu          sync.Mutex // guards all below
+	policy      resources.Policy
+	groups      map[string]*group
+	members     []*Member // of all groups, by ID
+	drained     map[string]bool
+	tls         *tlsConfig         // nil: plain
+	driver      resources.Resource // nil before Start
+	topology    resources.Topology // nil: endpoints are those of the spec
+	seedsOnly   bool               // those of the spec are not to be called
+	partitioned bool               // the endpoints of a group hold different data: all are primaries
+	book        Book               // nil: nothing is kept
+	started     int64
+	endpoints   ids
+	groupIDs    ids
 }
 
 // maxProbing bounds the probes of a resource that run at once.
 const maxProbing = 32
 
 type group struct {
-	name    string
-	id      int
-	idc     string
-	spec    []resources.EndpointSpec
-	members []*Member
-	panics  bool
-	watch   context.CancelFunc // nil: not watched
-	seeds   []string           // with which the watch was started
-	found   []resources.Member // discovery's last good report; nil: none yet
-	held    *heldReport        // a report that took away too much; nil: none
+	name     string
+	id       int
+	idc      string
+	spec     []resources.EndpointSpec
+	members  []*Member
+	panics   bool
+	watch    context.CancelFunc // nil: not watched
+	seeds    []string           // with which the watch was started
+	found    []resources.Member // discovery's last good report; nil: none yet
+	stale    bool               // found is of an earlier process
+	held     *heldReport        // a report that took away too much; nil: none
+	fence    fence
+	recalled bool // what an earlier process knew has been asked for
+	fresh    bool // there is something to remember
 }
 
 // rules is what calls need of the policy.
@@ -86,7 +99,7 @@ type rules struct {
 func New(o Options) *Cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{
-		resource: o.Resource, metrics: o.Metrics, log: o.Log, changed: o.Changed,
+		resource: o.Resource, negotiates: o.NegotiatesTLS, shelved: o.Book, metrics: o.Metrics, log: o.Log, changed: o.Changed,
 		wakes: make(chan struct{}, 1), probing: make(chan struct{}, maxProbing),
 		ctx: ctx, cancel: cancel, groups: map[string]*group{},
 	}
@@ -118,7 +131,8 @@ func (c *Cluster) setRules() {
 // View returns the cluster as it is now.
 func (c *Cluster) View() *View { return c.view.Load() }
 
-// Start begins to probe the members with the driver, and to watch its topology where it has one.
+// Start begins to probe the members with the driver, and to watch its topology where it has one. With a
+// book it begins with what that knows.
 func (c *Cluster) Start(driver resources.Resource) {
 	topology, ok := driver.(resources.Topology)
 	if ok && !topology.Discovers() {
@@ -126,17 +140,18 @@ func (c *Cluster) Start(driver resources.Resource) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.driver, c.topology, c.started = driver, topology, c.now()
-	if s, ok := topology.(seedsOnly); ok && s.SeedsOnly() {
-		c.seedsOnly = true
-		for _, g := range c.groups {
-			c.reconcile(g, c.started)
-		}
-		c.publish()
+	c.driver, c.topology, c.book, c.started = driver, topology, c.shelved, c.now()
+	if p, ok := driver.(resources.Partitioned); ok {
+		c.partitioned = p.Partitioned()
 	}
-	for _, m := range c.members {
-		c.startProbe(m)
+	if s, ok := topology.(seedsOnly); ok {
+		c.seedsOnly = s.SeedsOnly()
 	}
+	for _, g := range c.groups {
+		c.recall(g, c.started)
+		c.reconcile(g, c.started)
+	}
+	c.publish()
 	for _, g := range c.groups {
 		c.startWatch(g)
 	}
@@ -234,13 +249,16 @@ func (p *Plan) Apply() {
 		if g.idc == "" {
 			g.idc = name
 		}
+		if c.driver != nil {
+			c.recall(g, now)
+		}
 		c.reconcile(g, now)
 		c.startWatch(g)
 	}
 	for name, g := range c.groups {
 		if _, kept := p.ids[name]; !kept {
 			c.stopWatch(g)
-			g.spec, g.found, g.held = nil, nil, nil
+			g.spec, g.found, g.held, g.stale = nil, nil, nil, false
 			c.reconcile(g, now)
 			c.groupIDs.give(g.id, now)
 			delete(c.groups, name)
@@ -291,6 +309,7 @@ func (c *Cluster) reconcile(g *group, now int64) {
 		}
 		c.configure(m, w.spec, w.discovered)
 	}
+	c.elect(g, now)
 }
 
 func (g *group) member(address string) *Member {
@@ -307,12 +326,15 @@ func (c *Cluster) configure(m *Member, e resources.EndpointSpec, discovered bool
 	m.discovered = discovered
 	m.Endpoint.SetWeight(int32(e.Share()))
 	role, _ := resources.ParseRole(e.Role)
+	if role == resources.RolePrimary && m.listed != role && m.deposed { // an operator's word
+		m.deposed, m.group.fresh = false, true
+	}
 	m.listed = role
 	if !m.told || discovered && role != resources.RoleAny {
 		m.Endpoint.SetRole(role)
 	}
 	m.drained = c.drained[m.Endpoint.Address]
-	m.Endpoint.SetGone(m.drained)
+	m.Endpoint.SetGone(m.drained || m.fenced)
 	if c.driver != nil {
 		c.startProbe(m)
 	}
@@ -334,6 +356,7 @@ func (c *Cluster) newMember(g *group, address string, now int64) *Member {
 // retire lets go of a member that is not listed any more.
 func (c *Cluster) retire(m *Member, now int64) {
 	m.removed = true
+	m.group.fresh = m.group.fresh || m.deposed // it is not if it comes back
 	m.sound.Store(false)
 	m.Endpoint.SetGone(true)
 	if m.stopProbe != nil {

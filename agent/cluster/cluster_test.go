@@ -24,17 +24,21 @@ type fake struct {
 	mu      sync.Mutex
 	health  map[string]resources.Health
 	slow    time.Duration // of a check
+	hangs   string        // an address whose checks never end
 	running atomic.Int32
 	most    atomic.Int32
 	checks  atomic.Int32
 	opened  atomic.Int32
 	reports chan []resources.Member // what Watch reports; nil: no topology
+	none    bool                    // Watch says that there is no topology when reports is closed
+	parted  bool                    // Partitioned
 }
 
 func (f *fake) Serve(net.Conn, *resources.Session)                               {}
 func (f *fake) AppendStop(b []byte, _ *resources.Call, _ *resources.Stop) []byte { return b }
 func (f *fake) Update()                                                          {}
 func (f *fake) Shutdown(context.Context) error                                   { return nil }
+func (f *fake) Partitioned() bool                                                { return f.parted }
 func (f *fake) Discovers() bool                                                  { return f.reports != nil }
 func (f *fake) set(address string, h resources.Health) {
 	f.mu.Lock()
@@ -48,6 +52,9 @@ func (f *fake) Watch(ctx context.Context, _ string, _ []string, report func([]re
 		case <-ctx.Done():
 			return ctx.Err()
 		case m, ok := <-f.reports:
+			if !ok && f.none {
+				return nil
+			}
 			if !ok {
 				return errors.New("fake: the topology is gone")
 			}
@@ -79,14 +86,24 @@ func (p *probe) Check(ctx context.Context) (resources.Health, error) {
 			return resources.Health{}, ctx.Err()
 		}
 	}
+	if p.address == p.f.hangs {
+		<-ctx.Done()
+		return resources.Health{}, ctx.Err()
+	}
 	p.f.mu.Lock()
 	defer p.f.mu.Unlock()
 	h, ok := p.f.health[p.address]
 	if !ok {
 		h.Ready = true
 	}
+	if h.Detail == unreachable {
+		return resources.Health{}, errors.New(unreachable)
+	}
 	return h, nil
 }
+
+// unreachable is the detail of servers whose checks fail without an answer.
+const unreachable = "no connection"
 
 func (p *probe) Close() { p.f.opened.Add(-1) }
 

@@ -123,13 +123,13 @@ func (d *dialer) leave() {
 }
 
 // Dial opens a connection to an endpoint: it waits for its turn under the caps, resolves, connects, and does the TLS
-// handshake. The whole, but for the handshake, must end within the connect timeout, and all of it within ctx. A
+// handshake unless the driver does. The whole, but for the handshake, must end within the connect timeout, and all of it within ctx. A
 // failure that is not the caller's doing counts against the endpoint, and speaks for those who wait for their turn and
 // who come right after it, so that calls to a server that is gone do not queue. An endpoint that is no member, such as
 // a sentinel that a topology asks, has neither caps nor health.
 func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *resources.Fault) {
 	m := Of(ep)
-	if ep.Gone() {
+	if checks := ctx.Value(ofProbe{}) != nil && m != nil; ep.Gone() && !checks {
 		return nil, c.fault(ep, "it is no longer part of the resource")
 	}
 	c.mu.Lock()
@@ -145,7 +145,7 @@ func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *
 		defer m.dial.leave()
 	}
 	conn, err := c.connect(connect, ep.Address)
-	if err == nil && secure != nil {
+	if err == nil && secure != nil && !c.negotiates {
 		conn, err = handshake(ctx, conn, secure.forAddress(ep.Address))
 	}
 	if err == nil {
@@ -163,6 +163,17 @@ func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *
 		m.fail(c.now())
 	}
 	return nil, c.fault(ep, why)
+}
+
+// ClientTLS returns the TLS configuration for an endpoint; nil when there is none.
+func (c *Cluster) ClientTLS(ep *resources.Endpoint) *tls.Config {
+	c.mu.Lock()
+	secure := c.tls
+	c.mu.Unlock()
+	if secure == nil {
+		return nil
+	}
+	return secure.forAddress(ep.Address)
 }
 
 func (c *Cluster) fault(ep *resources.Endpoint, what string) *resources.Fault {

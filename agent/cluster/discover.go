@@ -19,8 +19,8 @@ type heldReport struct {
 	since   int64
 }
 
-// seedsOnly is a topology whose seeds, as sentinels do, know servers and are none. Its groups have no members before the
-// first report.
+// seedsOnly is a topology whose seeds, as sentinels do, know servers and are none. Its groups have no members before
+// the first report.
 type seedsOnly interface {
 	SeedsOnly() bool
 }
@@ -34,10 +34,7 @@ func (c *Cluster) startWatch(g *group) {
 	if topology == nil || c.ctx.Err() != nil {
 		return
 	}
-	var seeds []string
-	for _, e := range g.spec {
-		seeds = append(seeds, e.Address)
-	}
+	seeds := g.seedList()
 	if g.watch != nil {
 		if slices.Equal(seeds, g.seeds) {
 			return
@@ -46,7 +43,8 @@ func (c *Cluster) startWatch(g *group) {
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	g.watch, g.seeds = cancel, seeds
-	c.run.Go(func() { c.watch(ctx, topology, g, seeds) })
+	from := c.watchSeeds(g)
+	c.run.Go(func() { c.watch(ctx, topology, g, from) })
 }
 
 func (c *Cluster) stopWatch(g *group) {
@@ -67,7 +65,11 @@ func (c *Cluster) watch(ctx context.Context, topology resources.Topology, g *gro
 				c.discovered(g, slices.Clone(found))
 			}
 		})
-		if ctx.Err() != nil || err == nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			c.forgetPast(g)
 			return
 		}
 		c.log.Warn("discovery failed and is tried again; the last good endpoints stay", "group", g.name, "error", err)
@@ -83,6 +85,20 @@ func (c *Cluster) watch(ctx context.Context, topology resources.Topology, g *gro
 	}
 }
 
+// forgetPast gives a group that turned out to have no topology its configured addresses back.
+func (c *Cluster) forgetPast(g *group) {
+	c.mu.Lock()
+	past := g.stale && c.groups[g.name] == g
+	if past {
+		c.accept(g, nil, c.now())
+		c.publish()
+	}
+	c.mu.Unlock()
+	if past {
+		c.changed()
+	}
+}
+
 // discovered takes a report: at once when it is harmless, else it is held.
 func (c *Cluster) discovered(g *group, found []resources.Member) {
 	c.mu.Lock()
@@ -92,7 +108,7 @@ func (c *Cluster) discovered(g *group, found []resources.Member) {
 		return
 	}
 	known := g.found
-	if known == nil { // seeds are no discovery: the first report may be anything but empty
+	if known == nil || g.stale { // seeds and the past are no discovery: the first report may be anything but empty
 		if len(found) == 0 {
 			c.mu.Unlock()
 			return
@@ -120,10 +136,15 @@ func (c *Cluster) discovered(g *group, found []resources.Member) {
 
 // accept makes a report the members of its group. An empty one gives the group its configured addresses back.
 func (c *Cluster) accept(g *group, found []resources.Member, now int64) {
-	if g.found = found; len(found) == 0 {
+	was, old := g.stale, g.found
+	if g.found, g.stale = found, false; len(found) == 0 {
 		g.found = nil
 	}
+	g.fresh = g.fresh || was || !slices.Equal(old, g.found)
 	c.reconcile(g, now)
+	if was {
+		c.sayFresh(g, now)
+	}
 }
 
 // review lets a held report through once it is believed: the members that it takes away are down, or it has stood for

@@ -86,7 +86,7 @@ func (c *Cluster) step() time.Duration {
 func (c *Cluster) judge(m *Member, now int64) bool {
 	r := c.rules.Load()
 	n := m.consecutive.Load()
-	if m.removed || m.drained || m.until != 0 || !m.guilty(r, n, now) {
+	if m.removed || m.drained || m.fenced || m.until != 0 || !m.guilty(r, n, now) {
 		return false
 	}
 	calls, failures := m.window.sum(now, r.bucket)
@@ -110,7 +110,7 @@ func (c *Cluster) judge(m *Member, now int64) bool {
 func mayEject(group []*Member, m *Member, atMost resources.Percent) bool {
 	of, ejected, sound, primaries := 0, 1, 0, 0
 	for _, x := range group {
-		if x.drained || x.Endpoint.Weight() == 0 {
+		if x.drained || x.fenced || x.Endpoint.Weight() == 0 {
 			continue
 		}
 		of++
@@ -121,14 +121,14 @@ func mayEject(group []*Member, m *Member, atMost resources.Percent) bool {
 			continue
 		}
 		sound++
-		if fits(x.Endpoint.Role(), resources.RolePrimary) {
+		if x.mayWrite() && fits(x.Endpoint.Role(), resources.RolePrimary) {
 			primaries++
 		}
 	}
 	if m.Endpoint.Weight() == 0 || sound == 0 || float64(ejected) > atMost.Fraction()*float64(of) {
 		return false
 	}
-	return primaries > 0 || !fits(m.Endpoint.Role(), resources.RolePrimary)
+	return primaries > 0 || !m.mayWrite() || !fits(m.Endpoint.Role(), resources.RolePrimary)
 }
 
 func (c *Cluster) eject(m *Member, now int64) {

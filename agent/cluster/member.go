@@ -35,6 +35,11 @@ type Member struct {
 	drained    bool               // by a command
 	removed    bool               // not listed any more
 	told       bool               // the server told its role
+	says       resources.Role     // what the server itself last said that it is; RoleAny: nothing yet
+	epoch      uint64             // of its promotion; 0: unknown
+	unready    bool               // its last answer was that it is not ready
+	fenced     bool               // it says that it is the primary and is not the group's writer
+	deposed    bool               // it was the writer, was replaced, and has not said since that it is a replica
 	discovered bool               // by a topology, not by the spec
 	listed     resources.Role     // what the topology says that it is
 	health     resources.Health   // as last probed or reported
@@ -58,7 +63,7 @@ func Of(ep *resources.Endpoint) *Member {
 	return m
 }
 
-// Sound reports whether the member is neither down nor ejected nor drained.
+// Sound reports whether the member is neither down nor ejected nor drained nor fenced.
 func (m *Member) Sound() bool { return m.sound.Load() }
 
 // Done counts the end of a call to the member: how it ended, how long it took and when, in ns. Waiting for a stream
@@ -107,6 +112,8 @@ func (m *Member) state() string {
 	switch {
 	case m.drained:
 		return "drained"
+	case m.fenced:
+		return "fenced"
 	case m.until != 0:
 		return "ejected"
 	case m.down:

@@ -13,7 +13,7 @@ func (c *Cluster) startProbe(m *Member) {
 	if m.stopProbe != nil || m.removed || c.ctx.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(context.WithValue(c.ctx, ofProbe{}, true))
 	m.stopProbe = cancel
 	driver := c.driver
 	c.run.Go(func() {
@@ -21,6 +21,9 @@ func (c *Cluster) startProbe(m *Member) {
 		c.probe(ctx, m, driver.Probe(m.Endpoint))
 	})
 }
+
+// ofProbe is the key of contexts of checks, which may connect to endpoints that get no calls.
+type ofProbe struct{}
 
 // probe checks one member until ctx is done: at once, and then again each `every`, give or take a tenth. A member that
 // is down is checked twice as often, so that its return is noticed early. Calls that fail have a member checked before its
@@ -92,8 +95,10 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 	m.probed = true
 	changed, role := m.down != was, false
 	if err == nil {
+		m.unready = !h.Ready
 		role = m.learn(h)
 	}
+	turned := !m.removed && c.elect(m.group, c.now())
 	if changed {
 		if m.down {
 			c.log.Warn("endpoint is down", "group", m.group.name, "endpoint", m.Endpoint.Address, "why", m.reason)
@@ -104,13 +109,13 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 			}
 		}
 	}
-	if (changed || role || first) && !m.removed {
+	if (changed || role || first || turned) && !m.removed {
 		c.publish()
 	}
 	down := m.down
 	held := m.group.held != nil
 	c.mu.Unlock()
-	if role {
+	if role || turned {
 		c.changed()
 	}
 	if held {
@@ -124,7 +129,15 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 // takes itself for one until it is told otherwise, and would lose what is written to it.
 func (m *Member) learn(h resources.Health) bool {
 	m.health = h
-	if h.Role == resources.RoleAny || m.discovered && m.listed == resources.RoleReplica && h.Role == resources.RolePrimary {
+	if h.Role == resources.RoleAny {
+		return false
+	}
+	m.says, m.epoch = h.Role, h.Epoch
+	if h.Role == resources.RoleReplica && m.deposed {
+		m.deposed, m.group.fresh = false, true
+	}
+	// What an earlier process found is no more than a guess; of those who claim then, the fence admits one.
+	if m.discovered && !m.group.stale && m.listed == resources.RoleReplica && h.Role == resources.RolePrimary {
 		return false
 	}
 	m.told = true
@@ -148,6 +161,7 @@ func (c *Cluster) Report(ep *resources.Endpoint, h resources.Health) {
 	if !h.Ready && h.Detail != "" {
 		m.reason = h.Detail
 	}
+	role = !m.removed && c.elect(m.group, c.now()) || role
 	if role && !m.removed {
 		c.publish()
 	}

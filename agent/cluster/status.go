@@ -89,10 +89,10 @@ type Status struct {
 	Group       string  `json:"group"`
 	IDC         string  `json:"idc"`
 	Address     string  `json:"address"`
-	Role        string  `json:"role"`
+	Role        string  `json:"role"` // primary, replica, any or, in words for people, primary (fenced)
 	Weight      int     `json:"weight"`
 	Share       float64 `json:"share"`      // of the weight: below 1 during slow start, 0 when it is not used
-	State       string  `json:"state"`      // up, down, ejected, drained, off (weight 0) or unknown (not probed yet)
+	State       string  `json:"state"`      // up, down, ejected, drained, fenced, off (weight 0) or unknown (not probed yet)
 	Why         string  `json:"why"`        // it is out, or what its last failure was
 	Inflight    int32   `json:"inflight"`   // calls
 	LatencyNs   int64   `json:"latency_ns"` // moving average as the balance sees it
@@ -101,6 +101,7 @@ type Status struct {
 	Version     string  `json:"version"`
 	LagNs       int64   `json:"lag_ns"`
 	Discovered  bool    `json:"discovered"`
+	Stale       bool    `json:"stale"`       // discovered by an earlier process, and not confirmed since
 	Connections int64   `json:"connections"` // upstream connections of all modes
 }
 
@@ -116,6 +117,13 @@ func (c *Cluster) Status() []Status {
 			ID: ep.ID, Group: ep.Group, IDC: m.group.idc, Address: ep.Address, Role: ep.Role().String(), Weight: int(ep.Weight()),
 			State: m.state(), Why: m.reason, Inflight: ep.Inflight.Load(), LatencyNs: m.Latency(now), Ejections: m.total,
 			Version: m.health.Version, LagNs: m.health.Lag.Nanoseconds(), Discovered: m.discovered,
+			Stale: m.discovered && m.group.stale,
+		}
+		switch {
+		case m.fenced:
+			s.Role, s.Why = s.Role+" (fenced)", m.fencedWhy()
+		case s.Stale && s.Why == "":
+			s.Why = staleWhy
 		}
 		if m.sound.Load() && s.Weight > 0 {
 			s.Share = m.Share(now)

@@ -28,7 +28,7 @@ type Pool struct {
 }
 
 // List returns the members that may serve a role: RolePrimary, RoleReplica, or RoleAny for all. Members whose role is
-// any are in each.
+// any are in each, but where a group has a writer that is the only primary.
 func (p *Pool) List(r resources.Role) *List { return &p.lists[r] }
 
 // List is the members of a group that may serve one role.
@@ -36,7 +36,7 @@ type List struct {
 	Picker balance.Picker  // over Nodes
 	Nodes  []*balance.Node // those in use
 	Sound  int             // how many members are sound
-	Of     int             // how many there are that have a weight and are not drained
+	Of     int             // how many there are that have a weight and are neither drained nor fenced
 }
 
 // Panics reports that more than half of the members are out, so that all are used.
@@ -61,7 +61,7 @@ func (c *Cluster) publish() {
 	v := &View{}
 	now := c.now()
 	for _, m := range c.members {
-		sound := m.until == 0 && !m.down && !m.drained
+		sound := m.until == 0 && !m.down && !m.drained && !m.fenced
 		if sound && !m.sound.Load() && m.probed {
 			m.Rise(now, c.policy.SlowStart.D().Nanoseconds())
 		}
@@ -90,7 +90,10 @@ func (c *Cluster) list(g *group, want resources.Role) List {
 	var l List
 	var sound, all []*balance.Node
 	for _, m := range g.members {
-		if m.drained || m.Endpoint.Weight() == 0 || !fits(m.Endpoint.Role(), want) {
+		if m.drained || m.fenced || m.Endpoint.Weight() == 0 || !fits(m.Endpoint.Role(), want) {
+			continue
+		}
+		if want == resources.RolePrimary && !m.mayWrite() {
 			continue
 		}
 		all = append(all, &m.Node)

@@ -28,16 +28,17 @@ type Resource struct {
 
 // Agent is the agent's own section. The tags are those of [resources.Spec].
 type Agent struct {
-	Name        string        `yaml:"name,omitempty" json:"name" doc:"name of this agent in metrics and in the centre" default:"the host's name" reload:"restart"`
-	Application string        `yaml:"application,omitempty" json:"application" doc:"who calls: what stands for clients that do not name themselves" default:"name" reload:"restart"`
-	IDC         string        `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; reads: nearest prefers its groups" reload:"restart"`
-	Admin       string        `yaml:"admin,omitempty" json:"admin" doc:"where the HTTP interface listens: host:port or unix:/path" default:"127.0.0.1:8002" reload:"restart"`
-	Data        string        `yaml:"data,omitempty" json:"data" doc:"folder of the admin token, commands and resources that were changed over HTTP" default:"./data" reload:"restart"`
-	Center      []string      `yaml:"center,omitempty" json:"center,omitempty" doc:"URLs of the governance centre; empty: this file is all there is" reload:"restart"`
-	Metrics     MetricsConfig `yaml:"metrics,omitempty" json:"metrics" doc:"where metrics go besides /metrics" reload:"restart"`
-	Log         LogConfig     `yaml:"log,omitempty" json:"log" doc:"the agent's own log, on stderr" reload:"restart"`
-	Loops       int           `yaml:"loops,omitempty" json:"loops" doc:"number of I/O loops; 0 means half of the processors, at least 1" default:"0" bounds:"0 to 1024" reload:"restart"`
-	Drain       DrainConfig   `yaml:"drain,omitempty" json:"drain" doc:"how the agent stops" reload:"live"`
+	Name        string         `yaml:"name,omitempty" json:"name" doc:"name of this agent in metrics and in the centre" default:"the host's name" reload:"restart"`
+	Application string         `yaml:"application,omitempty" json:"application" doc:"who calls: what stands for clients that do not name themselves" default:"name" reload:"restart"`
+	IDC         string         `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; reads: nearest prefers its groups" reload:"restart"`
+	Admin       string         `yaml:"admin,omitempty" json:"admin" doc:"where the HTTP interface listens: host:port or unix:/path" default:"127.0.0.1:8002" reload:"restart"`
+	Data        string         `yaml:"data,omitempty" json:"data" doc:"folder of the admin token, commands and resources that were changed over HTTP" default:"./data" reload:"restart"`
+	Center      []string       `yaml:"center,omitempty" json:"center,omitempty" doc:"URLs of the governance centre; empty: this file is all there is" reload:"restart"`
+	Metrics     MetricsConfig  `yaml:"metrics,omitempty" json:"metrics" doc:"where metrics go besides /metrics" reload:"restart"`
+	Log         LogConfig      `yaml:"log,omitempty" json:"log" doc:"the agent's own log, on stderr" reload:"restart"`
+	Memory      resources.Size `yaml:"memory,omitempty" json:"memory" doc:"memory that the agent may use: near it, connections and then calls are refused; 0 means as much as GOMEMLIMIT and the cgroup allow" default:"0" bounds:"32MiB to 1024GiB; 0 means no limit of its own" reload:"restart"`
+	Loops       int            `yaml:"loops,omitempty" json:"loops" doc:"number of I/O loops; 0 means half of the processors, at least 1" default:"0" bounds:"0 to 1024" reload:"restart"`
+	Drain       DrainConfig    `yaml:"drain,omitempty" json:"drain" doc:"how the agent stops" reload:"live"`
 }
 
 // MetricsConfig says where metrics are pushed to. They are always served at /metrics.

@@ -1,13 +1,15 @@
 // Package control keeps what operators changed at run time: commands, and resources that were put or deleted over HTTP.
-// It survives restarts, crashes and full disks, and takes commands back when their time is over.
+// It survives restarts, crashes and full disks, and takes commands back when their time is over. And it keeps notes of
+// what the agent found out, such as the endpoints that discovery reported, for its next start.
 //
-// The agent opens one [Store] on its data folder. The HTTP interface adds and undoes; the agent asks for the commands of
-// a resource each time OnChange names it, and compiles them into the resource.
+// The agent opens one [Store] on its data folder. The HTTP interface adds and undoes; the agent asks for the commands
+// of a resource each time OnChange names it, and compiles them into the resource.
 //
 // # On disk
 //
 //	data/commands.json      the newest generation        data/resources.json    likewise
 //	data/commands.json.1    the one before it            data/resources.json.1
+//	data/endpoints.json     notes, and endpoints.json.1
 //
 // Each file is an envelope {format, revision, saved, checksum, payload}, mode 0600. A change is written in this order,
 // so that a crash between any two steps leaves the old state or the new one, never neither:
@@ -31,9 +33,16 @@
 //   - The revision grows with every change, expiry included, and never repeats, even after a fallback.
 //   - Secrets: the store writes the bytes it is given. Its caller refuses literal secrets (config.ParseResource does).
 //
+// # Notes
+//
+// [Notes] promise less than a [Store]: they are written in the background, at most once a second, and what cannot be
+// written or read is a warning, because the agent can find it out again. They use the same files, and so survive the
+// same crashes.
+//
 // # Locks
 //
 // Store.writing serialises changes, file access included. Store.mu guards what readers see, is held only for moments,
-// and is taken after writing. OnChange functions run with neither held, on the goroutine that made the change, or on the
-// expiry goroutine; they may call the store. Close waits for that goroutine, so an OnChange function must not call Close.
+// and is taken after writing. OnChange functions run with neither held, on the goroutine that made the change, or on
+// the expiry goroutine; they may call the store. Close waits for that goroutine, so an OnChange function must not call
+// Close. Notes.mu is held for moments only, never for the disk.
 package control

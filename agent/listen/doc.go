@@ -5,7 +5,7 @@
 // accepts, so that a reload neither refuses nor loses a connection.
 //
 //	bind (TCP, unix, or a socket that systemd opened)
-//	  -> accept loop: rate bucket -> accept -> [TLS handshake, on its own goroutine] -> Handler
+//	  -> accept loop: [hold] -> rate bucket -> accept -> [TLS handshake, on its own goroutine] -> Handler
 //	                  no descriptors left: shed what waits with the reserve descriptor, then back off
 //
 // # Invariants

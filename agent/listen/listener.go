@@ -25,6 +25,10 @@ type Options struct {
 	Rate int
 	// Shed is called for each connection closed unserved, with the reason: "files" or "handshakes". May be nil.
 	Shed func(reason string)
+	// Hold returns nil while connections may be accepted, else a channel that is closed when they may be again. Until
+	// then clients wait in the kernel's backlog. It is asked before each connection; the one that a listener was already
+	// waiting for is still handed on. May be nil.
+	Hold func() <-chan struct{}
 }
 
 // DefaultRate is the default of Options.Rate: far more than applications open in ordinary times.
@@ -126,7 +130,7 @@ func (l *Listener) accept() {
 	pace := newBucket(l.opt.Rate)
 	wait := backoff{log: l.opt.Log, address: l.address}
 	for {
-		if !l.sleep(pace.take(time.Now())) {
+		if !l.held() || !l.sleep(pace.take(time.Now())) {
 			return
 		}
 		conn, err := l.ln.Accept()
@@ -149,6 +153,24 @@ func (l *Listener) accept() {
 			if !l.sleep(wait.next(err)) {
 				return
 			}
+		}
+	}
+}
+
+// held waits for as long as nothing may be accepted and reports false when the listener was closed meanwhile.
+func (l *Listener) held() bool {
+	if l.opt.Hold == nil {
+		return true
+	}
+	for {
+		ch := l.opt.Hold()
+		if ch == nil {
+			return true
+		}
+		select {
+		case <-ch:
+		case <-l.stop:
+			return false
 		}
 	}
 }

@@ -54,6 +54,14 @@ type Certificates struct {
 	looked  time.Time
 }
 
+// Config returns the configuration for a protocol that begins TLS by itself; nil when c is. It follows the files.
+func (c *Certificates) Config() *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return c.config
+}
+
 // Files names PEM files. ClientCA is empty when clients show no certificate.
 type Files struct{ Cert, Key, ClientCA string }
 

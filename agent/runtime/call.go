@@ -79,14 +79,22 @@ func (r *Resource) Begin(c *resources.Call) *resources.Stop {
 			break
 		}
 	}
-	for i, f := range sn.filters {
+	if r.pressure.Refuses() && !excused(c) {
+		return r.refuseShort(sn, c)
+	}
+	return sn.ask(sn.filters, c)
+}
+
+// ask runs filters, the first ones of the chain or all of it, until one stops the call.
+func (sn *snapshot) ask(filters []resources.Filter, c *resources.Call) *resources.Stop {
+	for i, f := range filters {
 		if stop := f.OnCall(c); stop != nil {
 			c.Depth = uint8(i + 1)
 			c.Outcome, c.Fault = stop.Outcome, stop.Fault
 			return stop
 		}
 	}
-	c.Depth = uint8(len(sn.filters))
+	c.Depth = uint8(len(filters))
 	return nil
 }
 

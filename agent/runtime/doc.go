@@ -28,6 +28,11 @@
 // group has no sound endpoint for the call, another one with a weight takes it; when none has, endpoints that are out
 // are tried.
 //
+// # When memory is short
+//
+// While the gate of package pressure refuses calls, Begin asks only the filters that watch (access log, metrics, tap,
+// trace) and stops the call with LIMITED. Calls of a transaction go on: they end soon, and then give a connection back.
+//
 // # Extra attempts
 //
 // End repeats a request under the law of package ha, and follows a redirect that an upstream gave. Backup finds the

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/cluster"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/ha"
+	"github.com/sluice-mesh/sluice/agent/pressure"
 	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/resources"
@@ -32,6 +34,10 @@ type Options struct {
 	Log     *slog.Logger  // nil: nowhere
 
 	Loops *loop.Group // of the process; nil: the resource runs its own
+
+	Book cluster.Book // where what is known of the endpoints outlives the process; nil: nowhere
+
+	Pressure *pressure.Gate // how short memory is; nil: never
 
 	Application string // who calls, for clients that do not say
 	IDC         string // where the agent runs
@@ -54,6 +60,9 @@ type Resource struct {
 	newcomer *resources.Identity // of clients that did not say who they are
 	ownSinks bool
 
+	negotiates bool                       // the driver does TLS itself
+	serverTLS  atomic.Pointer[tls.Config] // for it; nil: none
+
 	looping  sync.Mutex // guards the two below
 	loops    *loop.Group
 	ownLoops bool
@@ -65,6 +74,8 @@ type Resource struct {
 	backups  ha.Backups
 	retries  [numRetries][resources.NumOutcomes]*metrics.Counter // by kind of retry and outcome
 	noBudget [numRetries]*metrics.Counter
+	pressure *pressure.Gate
+	shortage atomic.Pointer[shortage] // the answer while memory is short, as last made
 
 	// Sessions.
 	sessions     registry
@@ -118,7 +129,7 @@ func Open(o Options) (*Resource, error) {
 		name: o.Spec.Name, kind: o.Driver.Kind(), settings: o.Settings, idc: o.IDC,
 		ops:      resources.NewOps(o.Driver.Ops()),
 		registry: o.Metrics, metrics: o.Metrics.Resource(o.Spec.Name, o.Driver.Kind()),
-		sinks: o.Sinks, loops: o.Loops, tap: filter.NewTap(), log: log.With("resource", o.Spec.Name),
+		sinks: o.Sinks, loops: o.Loops, pressure: o.Pressure, tap: filter.NewTap(), log: log.With("resource", o.Spec.Name),
 		newcomer: &resources.Identity{Caller: o.Application, IDC: o.IDC},
 		stale:    make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -127,7 +138,8 @@ func Open(o Options) (*Resource, error) {
 	}
 	r.sessions.init()
 	r.openMetrics()
-	r.cluster = cluster.New(cluster.Options{Resource: r.name, Metrics: r.metrics, Log: r.log, Changed: r.driverUpdate})
+	_, r.negotiates = o.Driver.(resources.TLSNegotiator)
+	r.cluster = cluster.New(cluster.Options{Resource: r.name, Metrics: r.metrics, Log: r.log, Changed: r.driverUpdate, NegotiatesTLS: r.negotiates, Book: o.Book})
 	if err := r.compile(o.Spec, o.Commands); err != nil {
 		r.abandon()
 		return nil, err
@@ -250,7 +262,8 @@ func (r *Resource) compileLocked(in *resources.Spec, commands []resources.Comman
 	}
 	sn := &snapshot{
 		generation: old.generation + 1, spec: spec, commands: commands, chain: chain, filters: append([]resources.Filter{&r.accounts}, chain.Filters()...),
-		timeout: spec.Policy.Timeout.D().Nanoseconds(), rules: rules, law: ha.Compile(spec.Policy.Failover),
+		watchers: 1 + watchers(chain),
+		timeout:  spec.Policy.Timeout.D().Nanoseconds(), rules: rules, law: ha.Compile(spec.Policy.Failover),
 		reads: reads(slices.Index(readsNames[:], spec.Policy.Reads)), backup: spec.Policy.Backup != nil,
 	}
 	if len(sn.filters) > math.MaxUint8 || len(rules) > maxRules {

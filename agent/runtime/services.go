@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"time"
@@ -51,6 +52,18 @@ func (r *Resource) OpsChanged() {
 func (r *Resource) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *resources.Fault) {
 	return r.cluster.Dial(ctx, ep)
 }
+
+// NegotiatesTLS reports whether the driver does TLS itself, by the protocol's own messages.
+func (r *Resource) NegotiatesTLS() bool { return r.negotiates }
+
+// SetServerTLS gives such a driver the certificates for its clients; nil: none.
+func (r *Resource) SetServerTLS(c *tls.Config) { r.serverTLS.Store(c) }
+
+// ServerTLS implements [resources.Runtime].
+func (r *Resource) ServerTLS() *tls.Config { return r.serverTLS.Load() }
+
+// ClientTLS implements [resources.Runtime].
+func (r *Resource) ClientTLS(ep *resources.Endpoint) *tls.Config { return r.cluster.ClientTLS(ep) }
 
 // Connections implements [resources.Runtime].
 func (r *Resource) Connections(ep *resources.Endpoint, mode string, delta int) {

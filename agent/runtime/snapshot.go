@@ -29,7 +29,8 @@ type snapshot struct {
 	spec       *resources.Spec // its policy is filled
 	commands   []resources.Command
 	chain      filter.Chain
-	filters    []resources.Filter // of chain
+	filters    []resources.Filter // the accounts, then those of chain
+	watchers   int                // how many of them, at the front, only watch; see short.go
 	timeout    int64              // ns; 0: none
 	rules      []rule             // by Call.Rule: 0 is the spec's weights, then the switch commands, newest first
 	law        ha.Law

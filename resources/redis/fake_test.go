@@ -27,6 +27,7 @@ type fakeRuntime struct {
 	begin  func(*resources.Call) *resources.Stop // nil: let everything pass
 	routes func(*resources.Call) *resources.Endpoint
 	backup func(*resources.Call) *resources.Endpoint
+	spent  func(*resources.Call) bool // whether there is no budget for another attempt; nil: there is
 
 	eps        atomic.Pointer[[]*resources.Endpoint] // ordered by ID
 	begun      atomic.Int64
@@ -98,6 +99,10 @@ func (f *fakeRuntime) setMembers(members []resources.Member) {
 	f.eps.Store(&now)
 }
 
+func (f *fakeRuntime) ServerTLS() *tls.Config { return nil }
+
+func (f *fakeRuntime) ClientTLS(*resources.Endpoint) *tls.Config { return nil }
+
 func (f *fakeRuntime) Loops() (*loop.Group, error) { return f.loops, nil }
 func (f *fakeRuntime) Name() string                { return "test" }
 func (f *fakeRuntime) Ops() *resources.Ops         { return f.ops }
@@ -167,7 +172,7 @@ func (f *fakeRuntime) End(c *resources.Call) resources.Next {
 	}
 	mayRepeat := c.Sent == resources.SentNothing && c.Retry != resources.RetryNever ||
 		c.Sent == resources.SentSome && c.Retry == resources.RetryIdempotent
-	if c.Outcome.Failure() && c.Attempt < 2 && mayRepeat {
+	if c.Outcome.Failure() && c.Attempt < 2 && mayRepeat && (f.spent == nil || !f.spent(c)) {
 		c.Attempt++
 		if _, fault := f.Route(c); fault == nil {
 			f.retried.Add(1)

@@ -17,6 +17,9 @@ type probe struct {
 	cl *client
 }
 
+// Partitioned implements resources.Partitioned: the servers of a cluster, and those of a hashed pool, are all primaries.
+func (r *Resource) Partitioned() bool { return r.partitioned() }
+
 // Probe implements resources.Resource.
 func (r *Resource) Probe(ep *resources.Endpoint) resources.Probe { return &probe{r: r, ep: ep} }
 

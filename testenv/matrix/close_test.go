@@ -27,6 +27,13 @@ func (l *lab) close() *load.Report {
 			l.Errorf("the other resource was not left alone: %v\n%s", r, strings.Join(r.Violations, "\n"))
 		}
 	}
+	if l.others != nil {
+		report, wrong := l.others.compare()
+		l.Log(report)
+		if wrong != "" {
+			l.Error(wrong)
+		}
+	}
 	l.clean()
 	return report
 }

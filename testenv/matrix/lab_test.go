@@ -64,6 +64,7 @@ type lab struct {
 	floor   float64
 	main    *load.Runner
 	bystand *load.Runner
+	others  *others // nil: not compared
 }
 
 // open starts everything but the load.
@@ -143,7 +144,8 @@ func (l *lab) resource(name string, endpoints []string, settings, policy string)
 `, name, name, strings.Join(endpoints, `", "`), profile, settings, policy)
 }
 
-// steady starts the load, unless it runs, and waits until it is at its floor without an error for half a second.
+// steady starts the load, unless it runs, and waits until it is at its floor without an error for half a second, and until
+// it is known how clients of the other resource are served.
 func (l *lab) steady() {
 	l.Helper()
 	if l.main == nil {
@@ -152,6 +154,7 @@ func (l *lab) steady() {
 	if !l.healthy(10*time.Second, 500*time.Millisecond) {
 		l.Fatalf("the load does not get to %.0f good replies per second without errors: %+v", l.floor, l.main.Counts())
 	}
+	l.others.quietLongEnough()
 }
 
 func (l *lab) startLoad() {
@@ -175,6 +178,7 @@ func (l *lab) startLoad() {
 	if l.side != nil {
 		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour, Timeout: 10 * time.Second,
 			VerifyAddress: l.side.Primary.Addr})
+		l.observe()
 	}
 }
 
@@ -214,6 +218,7 @@ func (l *lab) inject(f func()) {
 	l.Helper()
 	l.before = l.scrape()
 	l.since = time.Now()
+	l.others.injected()
 	f()
 }
 
@@ -270,6 +275,7 @@ func (l *lab) recovers() {
 	if !l.healthy(recoverWithin, stretch) {
 		l.Fatalf("the load is not well %v after the fault ended: %+v\n%s", recoverWithin, l.main.Counts(), l.endpoints())
 	}
+	l.others.recovered()
 	l.Logf("recovered %v after the fault ended", (time.Since(healed) - stretch).Round(time.Millisecond))
 }
 
