@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-mesh/sluice/agent/config"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	_ "github.com/sluice-mesh/sluice/agent/filter/standard" // the filters of cmd/sluice
-	_ "github.com/sluice-mesh/sluice/resources/redis"       // the kinds of cmd/sluice
+	_ "github.com/sluice-mesh/sluice/resources/mysql"       // the kinds of cmd/sluice
+	_ "github.com/sluice-mesh/sluice/resources/redis"
 )
 
 func main() {
