@@ -91,6 +91,9 @@ type Runtime interface {
 	// Backup chooses another endpoint for a second copy of a call whose Backup time has come; nil when there is none or
 	// the budget is spent. The driver takes the first answer and then calls End once.
 	Backup(*Call) *Endpoint
+	// Spare asks the budget of extra attempts for n requests that the driver wants to send again to the same endpoint, on
+	// another connection: all of them or none. Their calls go on as they were.
+	Spare(n int) bool
 	// End closes an attempt. Again means that Route has been asked for another endpoint and the request may be sent
 	// there; Done that the call is over and OnDone has run.
 	End(*Call) Next

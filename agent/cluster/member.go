@@ -38,6 +38,7 @@ type Member struct {
 	says       resources.Role     // what the server itself last said that it is; RoleAny: nothing yet
 	epoch      uint64             // of its promotion; 0: unknown
 	unready    bool               // its last answer was that it is not ready
+	stale      bool               // it is a replica too far behind to be read from
 	fenced     bool               // it says that it is the primary and is not the group's writer
 	deposed    bool               // it was the writer, was replaced, and has not said since that it is a replica
 	discovered bool               // by a topology, not by the spec
@@ -107,6 +108,9 @@ func (m *Member) guilty(r *rules, consecutive int32, now int64) bool {
 // minCalls is how many calls the window must hold before their share of failures says anything.
 const minCalls = 10
 
+// lags reports whether the member is a replica that gets no reads because it is too far behind.
+func (m *Member) lags() bool { return m.stale && m.Endpoint.Role() == resources.RoleReplica }
+
 // state names what the member is, for people.
 func (m *Member) state() string {
 	switch {
@@ -120,6 +124,8 @@ func (m *Member) state() string {
 		return "down"
 	case m.Endpoint.Weight() == 0:
 		return "off"
+	case m.lags():
+		return "stale"
 	case !m.probed:
 		return "unknown"
 	}

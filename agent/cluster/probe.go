@@ -124,7 +124,7 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 	return down
 }
 
-// learn keeps what a server said of itself and returns whether its role changed. A server may deny that it is the primary
+// learn keeps what a server said of itself and returns whether its role changed, or whether it may be read from. A server may deny that it is the primary
 // that a topology takes it for; it may not claim to be one against the topology's word: an old primary that comes back
 // takes itself for one until it is told otherwise, and would lose what is written to it.
 func (m *Member) learn(h resources.Health) bool {
@@ -133,21 +133,34 @@ func (m *Member) learn(h resources.Health) bool {
 		return false
 	}
 	m.says, m.epoch = h.Role, h.Epoch
+	turned := m.stale != h.Stale // what lists of readers there are depends on it
+	if m.stale = h.Stale; turned {
+		m.sayStale()
+	}
 	if h.Role == resources.RoleReplica && m.deposed {
 		m.deposed, m.group.fresh = false, true
 	}
 	// What an earlier process found is no more than a guess; of those who claim then, the fence admits one.
 	if m.discovered && !m.group.stale && m.listed == resources.RoleReplica && h.Role == resources.RolePrimary {
-		return false
+		return turned
 	}
 	m.told = true
 	if m.Endpoint.Role() == h.Role {
-		return false
+		return turned
 	}
 	m.cluster.log.Info("endpoint has another role", "group", m.group.name, "endpoint", m.Endpoint.Address,
 		"was", m.Endpoint.Role().String(), "is", h.Role.String())
 	m.Endpoint.SetRole(h.Role)
 	return true
+}
+
+// sayStale logs that a replica is read from no more, or again.
+func (m *Member) sayStale() {
+	if m.stale {
+		m.cluster.log.Warn("replica gets no reads", "group", m.group.name, "endpoint", m.Endpoint.Address, "why", m.health.Detail)
+	} else {
+		m.cluster.log.Info("replica may be read from again", "group", m.group.name, "endpoint", m.Endpoint.Address)
+	}
 }
 
 // Report takes what a driver learnt outside of calls and probes. Being refused counts as a failed call.

@@ -92,7 +92,7 @@ type Status struct {
 	Role        string  `json:"role"` // primary, replica, any or, in words for people, primary (fenced)
 	Weight      int     `json:"weight"`
 	Share       float64 `json:"share"`      // of the weight: below 1 during slow start, 0 when it is not used
-	State       string  `json:"state"`      // up, down, ejected, drained, fenced, off (weight 0) or unknown (not probed yet)
+	State       string  `json:"state"`      // up, down, ejected, drained, fenced, stale (a replica too far behind), off (weight 0) or unknown (not probed yet)
 	Why         string  `json:"why"`        // it is out, or what its last failure was
 	Inflight    int32   `json:"inflight"`   // calls
 	LatencyNs   int64   `json:"latency_ns"` // moving average as the balance sees it
@@ -124,6 +124,8 @@ func (c *Cluster) Status() []Status {
 			s.Role, s.Why = s.Role+" (fenced)", m.fencedWhy()
 		case s.Stale && s.Why == "":
 			s.Why = staleWhy
+		case s.Why == "":
+			s.Why = m.health.Detail
 		}
 		if m.sound.Load() && s.Weight > 0 {
 			s.Share = m.Share(now)

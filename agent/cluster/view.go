@@ -36,7 +36,7 @@ type List struct {
 	Picker balance.Picker  // over Nodes
 	Nodes  []*balance.Node // those in use
 	Sound  int             // how many members are sound
-	Of     int             // how many there are that have a weight and are neither drained nor fenced
+	Of     int             // how many there are that have a weight and are neither drained nor fenced nor, for reads, stale
 }
 
 // Panics reports that more than half of the members are out, so that all are used.
@@ -93,7 +93,7 @@ func (c *Cluster) list(g *group, want resources.Role) List {
 		if m.drained || m.fenced || m.Endpoint.Weight() == 0 || !fits(m.Endpoint.Role(), want) {
 			continue
 		}
-		if want == resources.RolePrimary && !m.mayWrite() {
+		if want == resources.RolePrimary && !m.mayWrite() || want != resources.RolePrimary && m.lags() {
 			continue
 		}
 		all = append(all, &m.Node)

@@ -57,18 +57,21 @@ func (b *Budget) Set(failover resources.Failover, backup *resources.Backup) {
 
 // Take asks for one extra attempt, where calls is how many calls the resource ever began. It reports whether there was
 // budget; if so, it is spent.
-func (b *Budget) Take(use Use, calls int64) bool {
+func (b *Budget) Take(use Use, calls int64) bool { return b.TakeAll(use, 1, calls) }
+
+// TakeAll asks for n extra attempts: all of them or none.
+func (b *Budget) TakeAll(use Use, n, calls int64) bool {
 	recent := uint64(max(0, calls-b.base.Load()))
-	if use == BackUp && b.spent[BackUp].Load() >= allowed(recent, b.share[BackUp].Load()) {
+	if use == BackUp && b.spent[BackUp].Load()+n > allowed(recent, b.share[BackUp].Load()) {
 		return false
 	}
 	all := allowed(recent, b.share[Retry].Load())
 	for {
 		mine, other := b.spent[use].Load(), b.spent[1-use].Load()
-		if mine+other >= all {
+		if mine+other+n > all {
 			return false
 		}
-		if b.spent[use].CompareAndSwap(mine, mine+1) {
+		if b.spent[use].CompareAndSwap(mine, mine+n) {
 			return true
 		}
 	}

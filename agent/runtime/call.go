@@ -253,6 +253,16 @@ func (r *Resource) Backup(c *resources.Call) *resources.Endpoint {
 	return node.Endpoint
 }
 
+// Spare implements [resources.Runtime]. What is spared is counted as it is asked for: the calls go on as they were.
+func (r *Resource) Spare(n int) bool {
+	if !r.budget.TakeAll(ha.Retry, int64(n), r.accounts.begun()) {
+		r.noBudget[retryAside].Add(int64(n))
+		return false
+	}
+	r.retries[retryAside][resources.OutcomeOK].Add(int64(n))
+	return true
+}
+
 func member(ep *resources.Endpoint) *cluster.Member {
 	if ep == nil {
 		return nil

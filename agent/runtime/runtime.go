@@ -107,10 +107,11 @@ const (
 	retryFailover
 	retryBackup
 	retryRedirect
+	retryAside
 	numRetries
 )
 
-var retryNames = [numRetries]string{"", "failover", "backup", "redirect"}
+var retryNames = [numRetries]string{"", "failover", "backup", "redirect", "aside"}
 
 // ErrReopen is what Update returns, wrapped, when the change needs the resource to be opened anew.
 var ErrReopen = errors.New("the resource must be opened anew")

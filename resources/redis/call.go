@@ -27,12 +27,12 @@ type call struct {
 	lease     bool   // it needs a connection of its own
 	elsewhere bool   // it goes to a shared connection although the session has one of its own
 	prepared  bool   // see session.prepare
+	unit      int    // of the first of a unit: how many calls it has
+	aside     bool   // it was moved from behind a long reply
 
 	// Where the request is, for sending it again.
-	up    *upstream
-	seq   uint64 // number of its entry
-	begin uint64 // position of its first byte among those written to up
-	size  int
+	up  *upstream
+	seq uint64 // number of its entry
 
 	// A backup request.
 	up2  *upstream

@@ -8,8 +8,12 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// maxMoves is how many redirects of a cluster one request follows.
-const maxMoves = 5
+const (
+	// maxMoves is how many redirects of a cluster one request follows.
+	maxMoves = 5
+	// againMost is the longest request that is sent again without being asked for, as for the runtime's extra attempts.
+	againMost = 64 << 10
+)
 
 // timeout returns how long a request may take, in nanoseconds; some bound even when the policy sets none.
 func (sh *shard) timeout() int64 {
@@ -116,39 +120,6 @@ func (sh *shard) again(c *call, req, native []byte) {
 	s.fault(c, c.Fault)
 }
 
-// timedOut answers a request that is past its deadline. Its reply, if one comes, is dropped.
-func (sh *shard) timedOut(c *call, u *upstream, e *entry) {
-	c.Now = sh.loop.Now()
-	what := "no answer from " + u.ep.Address + " in time"
-	if u.conn == nil || e.begin >= u.conn.Sent() {
-		c.Sent = resources.SentNothing
-		what = "no connection to " + u.ep.Address + " in time"
-	} else {
-		c.Sent = resources.SentSome
-	}
-	c.Retry = resources.RetryNever
-	c.Fault = resources.NewFault(resources.Timeout, resources.FromUpstream, sh.rt.Name(), what)
-	c.Outcome = resources.OutcomeOf(c.Fault)
-	sh.end(c)
-	c.s.fault(c, c.Fault)
-}
-
-// expireParted looks at a reply at the head that is passed on in parts. Its deadline moves on with each part; those behind
-// it have theirs all the same.
-func (u *upstream) expireParted(now int64) {
-	if u.head == u.tail {
-		return
-	}
-	c := u.at(u.head).c
-	if c == nil || !c.parted || c.Deadline == 0 {
-		return
-	}
-	u.late = max(u.late, u.head+1)
-	if c.Deadline <= now && u.blocked == nil { // else it is the client that is slow: onTimer has more patience with it
-		c.s.cut(errors.New("the rest of a reply did not come"))
-	}
-}
-
 // notExecuted reports whether an error reply says that the request was not executed and that another endpoint, or the
 // same one later, may do it.
 func notExecuted(b []byte) bool {
@@ -202,7 +173,7 @@ func (u *upstream) onHedge(now int64) {
 			u.sh.loop.Set(&u.hedge, at)
 			return
 		}
-		if c.up == u && c.up2 == nil && !c.parted && c.Attempt == 0 {
+		if c.up == u && c.up2 == nil && !c.parted && !c.aside && c.Attempt == 0 {
 			u.sh.sendBackup(c)
 		}
 	}
@@ -214,7 +185,7 @@ func (sh *shard) sendBackup(c *call) {
 	if u.state != upReady || u.mode != modeShared || c.seq < u.head {
 		return
 	}
-	req := u.conn.Kept(c.begin, c.size)
+	req := u.request(u.at(c.seq))
 	ep := sh.rt.Backup(&c.Call)
 	if ep == nil || req == nil {
 		return
@@ -234,7 +205,7 @@ func (c *call) forgetOther(u *upstream) {
 		other, seq = c.up, c.seq
 	}
 	if other != nil && other.state != upClosed && seq >= other.head {
-		other.at(seq).c = nil
+		other.disown(seq)
 	}
 	c.up2 = nil
 }
@@ -263,7 +234,7 @@ func (c *call) forget() {
 		c.forgetOther(c.up)
 	}
 	if u := c.up; u != nil && u.state != upClosed && c.seq >= u.head && c.seq < u.tail && !bug.forgetsCanceled(u, c.seq) {
-		u.at(c.seq).c = nil
+		u.disown(c.seq)
 	}
 }
 

@@ -28,6 +28,7 @@
 //	upload.go                   requests too large to be gathered
 //	split.go cluster.go         keys on many servers
 //	shard.go pool.go upstream.go dispatch.go connect.go   connections to servers
+//	deadline.go aside.go        calls that wait too long, and those behind a long reply
 //	sentinel.go probe.go        roles and health
 //
 // # What always holds
@@ -38,7 +39,7 @@
 //     session alone when a request would make it mean something else to others, and comes back only when the server's
 //     replies prove that it is clean (pin.go).
 //   - Requests of one client to one server stay on one connection as long as one of them is unanswered, and replies leave
-//     in the order of requests.
+//     in the order of requests. From behind a long reply they move to another connection all together, if they only read.
 //   - A request is sent a second time only if no byte of it was written, if the server said that it did not execute it, or
 //     if it only reads. What was written and not answered, and is no read, is answered UNKNOWN.
 //   - What the agent answers by itself is an error, or what the server would have said about the session (OK to CLIENT
@@ -50,6 +51,13 @@
 // 32 KiB are not gathered: such a request gets a connection of its own and is passed on as it arrives. Replies over 32 KiB
 // are passed on as they arrive; a client that does not take them stops the reading of that connection, which then gets
 // nothing new. An idle client costs its session and no buffer.
+//
+// # Long replies on shared connections
+//
+// How long a reply is shows when it begins. From 256 KiB on, its connection gets nothing new, and the client's later
+// requests go over connections that only clients with long values share; likewise those of a client that wrote a long
+// value. Reads that were already behind it when it goes on for more than 5 ms are sent once more elsewhere (aside.go),
+// within the budget of extra attempts. Writes behind it wait.
 //
 // # Differences to a server
 //

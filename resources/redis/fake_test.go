@@ -34,6 +34,8 @@ type fakeRuntime struct {
 	ended      atomic.Int64
 	closed     atomic.Int64
 	retried    atomic.Int64
+	spared     atomic.Int64 // requests that were sent again
+	generous   atomic.Bool  // without a bound
 	dials      atomic.Int64
 	mismatches atomic.Int64
 	conns      sync.Map // mode -> *atomic.Int64
@@ -155,6 +157,22 @@ func (f *fakeRuntime) choose(i int) *resources.Endpoint {
 }
 
 func (f *fakeRuntime) Group(*resources.Call) int { return 0 }
+
+// spareMost is how many requests the budget lets be sent again.
+const spareMost = 10
+
+func (f *fakeRuntime) Spare(n int) bool {
+	for {
+		had := f.spared.Load()
+		if had+int64(n) > spareMost && !f.generous.Load() {
+			return false
+		}
+		if f.spared.CompareAndSwap(had, had+int64(n)) {
+			return true
+		}
+	}
+}
+
 func (f *fakeRuntime) Backup(c *resources.Call) *resources.Endpoint {
 	if f.backup == nil {
 		return nil

@@ -36,6 +36,37 @@ func TestAskIsFollowedOnANewConnection(t *testing.T) {
 	to.none()
 }
 
+// Where a watched key is moving to, the whole transaction has to be asked for; within MULTI, ASKING would be a part of it.
+func TestAskCoversATransaction(t *testing.T) {
+	from, to := startScript(t), startScript(t)
+	a := startAgent(t, newFake(t, from.addr, to.addr), &Settings{Topology: topologyCluster})
+	a.res.learnt.Store(true)
+	c := dial(t, a.addr)
+	c.want("CLIENT SETNAME me", "+OK\r\n")
+	c.ask("WATCH k")
+	from.want("CLIENT SETNAME me", "WATCH k").send("+OK\r\n", "-ASK 7629 "+to.addr+"\r\n")
+	at := to.want("CLIENT SETNAME me", "ASKING", "WATCH k")
+	at.send("+OK\r\n", "+OK\r\n", "+OK\r\n")
+	c.expect("+OK\r\n")
+	for _, step := range []struct {
+		line  string
+		asked bool
+		reply string
+	}{
+		{"GET k", true, bulkReply("v")}, {"MULTI", true, "+OK\r\n"}, {"SET k w", false, "+QUEUED\r\n"}, {"EXEC", false, "*1\r\n+OK\r\n"},
+	} {
+		c.ask(step.line)
+		if step.asked {
+			to.want("ASKING", step.line).send("+OK\r\n", step.reply)
+		} else {
+			to.want(step.line).send(step.reply)
+		}
+		c.expect(step.reply)
+	}
+	from.none()
+	to.none()
+}
+
 // A client whose requests wait behind a long reply stays on that connection until they are answered, also when the long
 // reply is over and another connection was opened meanwhile: its next request must not overtake them.
 func TestClientStaysOnItsConnectionAfterALongReply(t *testing.T) {

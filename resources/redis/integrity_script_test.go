@@ -16,6 +16,7 @@ import (
 // what it is told to, when it is told to.
 type script struct {
 	t        testing.TB
+	ln       net.Listener
 	addr     string
 	requests chan scriptRequest
 	wg       sync.WaitGroup
@@ -45,7 +46,7 @@ func startScript(t testing.TB) *script {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{t: t, addr: ln.Addr().String(), requests: make(chan scriptRequest, 10_000)}
+	s := &script{t: t, ln: ln, addr: ln.Addr().String(), requests: make(chan scriptRequest, 10_000)}
 	s.wg.Go(func() {
 		for {
 			nc, err := ln.Accept()

@@ -344,11 +344,27 @@ func TestSecondEndpoint(t *testing.T) {
 	if p := a.session(c).Pins(); p != 0 {
 		t.Errorf("pins are %v", resources.PinNames(p))
 	}
-	c.send(encode([][]string{{"MULTI"}, {"INCR", "k"}, {"EXEC"}}))
-	if r := c.reply(); word(r) != "-UNAVAILABLE" { // its requests are written as one, and are not taken apart to be sent again
+	// A transaction that is there as a whole is sent elsewhere as a whole, what is around it as well.
+	c.send(encode([][]string{{"GET", "k"}, {"MULTI"}, {"INCR", "k"}, {"EXEC"}, {"GET", "k"}, {"MULTI"}, {"INCR", "k"}, {"INCR", "k"}, {"EXEC"}}))
+	want := "$1\r\n2\r\n+OK\r\n+QUEUED\r\n*1\r\n:3\r\n$1\r\n3\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:4\r\n:5\r\n"
+	if got := strings.Join(c.replies(9), ""); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c.want("GET k", "$1\r\n5\r\n")
+}
+
+// TestSecondEndpointForHalfATransaction lets the budget end in the middle of a transaction: then nothing of it is sent.
+func TestSecondEndpointForHalfATransaction(t *testing.T) {
+	s := server.Start(t, server.Redis{})
+	f := newFake(t, server.FreeAddr(t), s.Primary.Addr)
+	f.spent = func(c *resources.Call) bool { return f.ops.Info(c.Op).Name == "INCR" }
+	a := startAgent(t, f, nil)
+	c := dial(t, a.addr)
+	c.send(encode([][]string{{"MULTI"}, {"SET", "k", "1"}, {"INCR", "k"}, {"SET", "k", "2"}, {"EXEC"}}))
+	if r := c.reply(); word(r) != "-UNAVAILABLE" {
 		t.Errorf("got %q", r)
 	}
 	c.over("the rest of the transaction")
 	c = dial(t, a.addr)
-	c.want("GET k", "$1\r\n2\r\n")
+	c.want("EXISTS k", ":0\r\n")
 }

@@ -60,11 +60,8 @@ func (s *session) takePin(c *call, ep *resources.Endpoint, req []byte) {
 	}
 	s.pin = u
 	s.prepare(c)
-	if c.asked {
-		c.asked = false
-		at := u.write(asking)
-		u.expect(nil, at)
-	}
+	u.asking = c.asked
+	c.asked = false
 	if u.name != s.name {
 		at := u.write(resp.AppendCommand(nil, "CLIENT", "SETNAME", s.name))
 		u.expect(nil, at)
@@ -96,7 +93,23 @@ func (s *session) submitPinned(c *call, req []byte) {
 	if c.after == afterAbort {
 		req = resp.AppendCommand(nil, "DISCARD")
 	}
+	if s.pin.asking && !s.inTxn(c) {
+		at := s.pin.write(asking)
+		s.pin.expect(nil, at)
+	}
 	s.pin.submit(c, req)
+}
+
+// inTxn reports whether the server takes a call for a part of a transaction that it knows, such as its EXEC. ASKING
+// would be one too; but what it says before MULTI holds to the end.
+func (s *session) inTxn(c *call) bool {
+	switch c.after {
+	case afterMulti, afterBegin:
+		return false
+	case afterExec, afterDiscard, afterAbort:
+		return true
+	}
+	return s.txn.open && !s.txn.unsent
 }
 
 // prepare says what the reply will mean for the session, and notes what the request does to a transaction.

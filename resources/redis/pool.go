@@ -30,12 +30,17 @@ func (p *pool) empty() bool { return len(p.shared)+len(p.slow)+len(p.idle)+p.len
 // lane returns the shared connection for a session's next request, and dials it when there is none. A session that has
 // unanswered requests on a connection stays on it, or its requests might overtake each other.
 func (p *pool) lane(s *session) *upstream {
-	n := p.sh.r.set.Connections
-	if n > 1 || len(p.shared) > 1 || len(p.slow) > 0 {
+	if p.sh.r.set.Connections > 1 || len(p.shared) > 1 || len(p.slow) > 0 {
 		if u := p.held(s); u != nil {
 			return u
 		}
 	}
+	return p.open(s)
+}
+
+// open returns the shared connection that a session without unanswered requests takes, and dials it when there is none.
+func (p *pool) open(s *session) *upstream {
+	n := p.sh.r.set.Connections
 	if len(p.shared) < n {
 		return p.dial(modeShared)
 	}
@@ -88,7 +93,7 @@ func (p *pool) lease(s *session, mode string) *upstream {
 // giveBack takes a lent connection back. It must be clean: everything answered, no transaction, no subscription.
 func (p *pool) giveBack(u *upstream) {
 	p.lent--
-	u.lessee = nil
+	u.lessee, u.asking = nil, false
 	if u.head != u.tail && !bug.reusesDirty(u) || u.state != upReady || u.mode != modeLeased || len(p.idle) >= maxIdle || p.ep.Gone() {
 		u.close(errDone)
 		return
@@ -133,6 +138,12 @@ func (p *pool) setSlow(u *upstream, slow bool) {
 		}
 	}
 	*to = append(*to, u)
+	if slow {
+		u.slowFrom = p.sh.loop.Now()
+		p.sh.loop.Set(&u.aside, u.slowFrom+asideAfter)
+	} else {
+		p.sh.loop.Cancel(&u.aside)
+	}
 }
 
 func (p *pool) sweep(now int64) {
@@ -162,7 +173,7 @@ func (p *pool) end() {
 // dial opens a connection. It takes requests at once; they are sent when it is ready.
 func (p *pool) dial(mode string) *upstream {
 	u := &upstream{sh: p.sh, pool: p, ep: p.ep, attr: p.attr, mode: mode, last: p.sh.loop.Now()}
-	u.timer.F, u.hedge.F = u.onTimer, u.onHedge
+	u.timer.F, u.hedge.F, u.aside.F = u.onTimer, u.onHedge, u.onAside
 	if mode == modeShared {
 		p.shared = append(p.shared, u)
 	}

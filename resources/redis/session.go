@@ -61,7 +61,7 @@ type session struct {
 	user   string
 	pin    *upstream
 	pins   resources.Pin
-	heavy  bool                // it got a long reply; see attr.heavy
+	heavy  bool                // it wrote or got a long value; see attr.heavy
 	tied   bool                // PinState for something else than tracking
 	wrote  *resources.Endpoint // where the last write went; nil: there was none
 	txn    txnState

@@ -36,7 +36,7 @@ type attr struct {
 	user, password string
 	db             int
 	resp3          bool
-	heavy          bool // of sessions that get long replies: they wait behind each other and nobody waits behind them
+	heavy          bool // of sessions with long values: they wait behind each other and nobody waits behind them
 }
 
 // longReply is the length from which a reply holds up whoever is behind it for a time that counts.

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"slices"
+
 	"github.com/sluice-mesh/sluice/protocols/resp"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -152,9 +154,70 @@ func (s *session) unitSend(calls []*call, total int) {
 		if i > 0 {
 			c.Endpoint = ep
 			_, _ = s.sh.rt.Route(&c.Call) // pinned: it stays
+		} else {
+			c.unit = len(calls)
 		}
 		u.submit(c, req)
 		b = b[r.Size:]
+	}
+}
+
+// unitUnsent returns of how many calls the unit is that begins at the head of a connection that is lost; 0 when none
+// does, or when it cannot be sent as it was.
+func (u *upstream) unitUnsent() int {
+	first := u.at(u.head).c
+	n := uint64(first.unit)
+	if n == 0 || u.head+n > u.tail || u.at(u.head+n-1).end-u.at(u.head).begin > againMost {
+		return 0
+	}
+	for i := u.head; i < u.head+n; i++ {
+		if e := u.at(i); e.c == nil || e.c.s != first.s || u.request(e) == nil {
+			return 0
+		}
+	}
+	return first.unit
+}
+
+// unitAgain ends an attempt for the n calls of a unit at the head, of which nothing was written, and sends all of it
+// where the runtime has the first one go. It leaves the last of them at the head.
+func (u *upstream) unitAgain(n int, fault *resources.Fault) {
+	sh, s := u.sh, u.at(u.head).c.s
+	calls := make([]*call, n)
+	reqs := make([][]byte, n)
+	ended := make([]bool, n)
+	var to *resources.Endpoint
+	for i := range n {
+		e := u.at(u.head + uint64(i))
+		c := e.c
+		calls[i], reqs[i], e.c = c, u.request(e), nil
+		c.up = nil
+		c.Now, c.Sent, c.Fault, c.Outcome = sh.loop.Now(), resources.SentNothing, fault, resources.OutcomeOf(fault)
+		if i == 0 || to != nil {
+			c.Pinned, c.Retry = false, resources.RetryUnsent
+		}
+		if to != nil {
+			c.Place = &resources.Places{GroupID: to.GroupID, Primary: to} // where the first one goes
+		}
+		ended[i] = sh.rt.End(&c.Call) != resources.Again
+		if i == 0 && !ended[i] {
+			to = c.Endpoint
+		}
+		c.Pinned, c.Retry = true, resources.RetryNever
+	}
+	u.head += uint64(n) - 1
+	if !slices.Contains(ended, true) {
+		v := sh.pool(to, u.attr).lane(s)
+		for i, c := range calls {
+			v.submit(c, reqs[i])
+		}
+		return
+	}
+	for i, c := range calls {
+		if !ended[i] {
+			c.Fault, c.Outcome = fault, resources.OutcomeOf(fault)
+			sh.end(c)
+		}
+		s.fault(c, c.Fault)
 	}
 }
 

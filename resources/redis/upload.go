@@ -128,6 +128,7 @@ func (s *session) uploadMore(b []byte) int {
 	switch {
 	case done:
 		s.upload = nil
+		s.heavy = s.heavy || up.c.ReqBytes > longReply // who writes long values reads them
 		s.req.Reset()
 	case pending > loop.HighWater:
 		if u.conn != nil {

@@ -43,6 +43,7 @@ type upstream struct {
 	state  uint8
 	slow   bool // see pool.slow
 	raw    bool // everything goes to the lessee as it is
+	asking bool // what the lessee wants is moving here: the server must be told each time
 	stream bool // the head's reply is passed on as it arrives
 	push   bool // what is passed on is a push
 	lessee *session
@@ -56,6 +57,8 @@ type upstream struct {
 
 	timer    loop.Timer // of the deadlines
 	hedge    loop.Timer // of the backup requests
+	aside    loop.Timer // of the calls behind a long reply
+	slowFrom int64      // when slow became true
 	hedged   uint64     // entries before this one got theirs, or were answered
 	last     int64      // when something arrived, or when it became idle
 	late     uint64     // entries before this one are past their deadline and were answered, or nobody waits for them
@@ -74,9 +77,7 @@ type entry struct {
 
 // submit queues a request of one or more whole commands that get one reply.
 func (u *upstream) submit(c *call, req []byte) {
-	begin := u.write(req)
-	u.expect(c, begin)
-	c.begin, c.size = begin, len(req)
+	u.expect(c, u.write(req))
 	if c.writes() {
 		c.s.wrote = u.ep
 	}
@@ -123,6 +124,14 @@ func (u *upstream) expect(c *call, begin uint64) {
 		}
 	}
 	u.tail++
+}
+
+// request returns what was written for an entry; nil when it was not kept. It is valid until anything else is written.
+func (u *upstream) request(e *entry) []byte {
+	if u.conn == nil {
+		return u.wait[e.begin:e.end]
+	}
+	return u.conn.Kept(e.begin, int(e.end-e.begin))
 }
 
 func (u *upstream) growRing() {
@@ -173,7 +182,7 @@ func (u *upstream) dropLate() {
 		wait = append(wait, u.wait[e.begin:e.end]...)
 		if c := e.c; c != nil {
 			if c.up == u && c.seq == i {
-				c.seq, c.begin = to, begin
+				c.seq = to
 			} else {
 				c.seq2 = to
 			}
@@ -280,6 +289,9 @@ func (u *upstream) pass(b []byte) {
 	s, c := u.lessee, (*call)(nil)
 	if !u.push && u.head != u.tail {
 		if c = u.at(u.head).c; c == nil {
+			if u.scan.BulkLeft() > longReply {
+				u.pool.setSlow(u, true) // it takes as long to drop
+			}
 			return
 		}
 		s = c.s
@@ -334,6 +346,14 @@ func (u *upstream) unblock() {
 	}
 }
 
+// disown makes entry i one whose reply nobody wants: it is dropped when it comes.
+func (u *upstream) disown(i uint64) {
+	u.at(i).c = nil
+	if i == u.head {
+		u.ready() // what is dropped need not wait for its turn
+	}
+}
+
 // ready goes on when the reply at the head became its session's turn.
 func (u *upstream) ready() {
 	if u.waitHead && u.state == upReady {
@@ -366,7 +386,7 @@ func (u *upstream) frame(b []byte, kind byte) bool {
 	}
 	var req []byte
 	if e := u.at(u.head); kind == '-' && e.c != nil && notExecuted(b) {
-		req = append(req, u.conn.Kept(e.begin, int(e.end-e.begin))...)
+		req = append(req, u.request(e)...)
 	}
 	c := u.pop()
 	if c == nil {
@@ -468,6 +488,7 @@ func (u *upstream) OnClose(_ *loop.Conn, err error) {
 func (u *upstream) leave(err error) {
 	u.sh.loop.Cancel(&u.timer)
 	u.sh.loop.Cancel(&u.hedge)
+	u.sh.loop.Cancel(&u.aside)
 	u.sh.rt.Connections(u.ep, u.mode, -1)
 	lessee := u.lessee
 	u.pool.remove(u)
@@ -488,6 +509,10 @@ func (u *upstream) leave(err error) {
 		if c == nil || c.dropOther(u) {
 			continue
 		}
+		if n := u.unitUnsent(); n > 0 && e.begin >= sent {
+			u.unitAgain(n, unsent)
+			continue
+		}
 		e.c = nil
 		fault := unsent
 		c.Sent = max(c.Sent, resources.SentNothing)
@@ -495,7 +520,7 @@ func (u *upstream) leave(err error) {
 			fault = unknown
 			c.Sent = max(c.Sent, resources.SentSome)
 		}
-		u.sh.failed(c, fault, u.conn.Kept(e.begin, int(e.end-e.begin)))
+		u.sh.failed(c, fault, u.request(e))
 	}
 	if s := u.blocked; s != nil {
 		u.blocked, s.blocking = nil, nil
@@ -510,6 +535,7 @@ func (u *upstream) failed(fault *resources.Fault, said string) {
 	u.state = upClosed
 	u.sh.loop.Cancel(&u.timer)
 	u.sh.loop.Cancel(&u.hedge)
+	u.sh.loop.Cancel(&u.aside)
 	lessee := u.lessee
 	u.pool.remove(u)
 	u.lessee = nil
@@ -525,6 +551,10 @@ func (u *upstream) failed(fault *resources.Fault, said string) {
 		if c == nil || c.dropOther(u) {
 			continue
 		}
+		if n := u.unitUnsent(); n > 0 {
+			u.unitAgain(n, fault)
+			continue
+		}
 		e.c = nil
 		if said != "" && c.attr != nil {
 			// The client asked for just this login: the server's words are its answer.
@@ -533,65 +563,7 @@ func (u *upstream) failed(fault *resources.Fault, said string) {
 			c.s.answer(c, resp.AppendError(nil, said))
 			continue
 		}
-		u.sh.failed(c, fault, u.wait[e.begin:e.end])
+		u.sh.failed(c, fault, u.request(e))
 	}
 	u.wait = nil
-}
-
-// onTimer answers requests that are past their deadline, and gives the connection up when its head stays silent: then a
-// server or a network is stuck, and everybody behind would time out one by one.
-func (u *upstream) onTimer(now int64) {
-	u.expire(now)
-	if u.state == upClosed || u.head == u.tail {
-		return
-	}
-	timeout := u.sh.timeout()
-	if u.state == upReady && u.late > u.head && u.blocked == nil && !u.waitHead {
-		if u.overdue > u.head && u.at(u.overdue-1).end > u.conn.Sent() {
-			u.close(errors.New("the server does not take requests")) // they must not be executed late
-			return
-		}
-		if now-u.last > 2*timeout && !bug.keepsSilent() {
-			u.close(errors.New("the server was silent for twice the timeout"))
-			return
-		}
-	}
-	if u.blocked != nil && now-u.last > max(2*timeout, 5e9) {
-		u.blocked.cut(errors.New("the client did not take its reply"))
-	}
-	next := now + timeout
-	for _, i := range [...]uint64{u.head, u.late} {
-		if i < u.tail {
-			if c := u.at(i).c; c != nil && c.Deadline > 0 {
-				next = min(next, max(c.Deadline, now+1e6))
-			}
-		}
-	}
-	u.sh.loop.Set(&u.timer, next)
-}
-
-// expire answers what is past its deadline with TIMEOUT. The expectations stay: the replies still have to be dropped.
-func (u *upstream) expire(now int64) {
-	u.late = max(u.late, u.head)
-	u.expireParted(now)
-	for ; u.late < u.tail; u.late++ {
-		e := u.at(u.late)
-		c := e.c
-		if c == nil {
-			continue
-		}
-		if c.Deadline == 0 || c.Deadline > now {
-			return
-		}
-		if c.dropOther(u) {
-			e.c = nil
-			continue
-		}
-		e.c = nil
-		if bug.forgetsLate() {
-			u.head = u.late + 1
-		}
-		u.overdue = u.late + 1
-		u.sh.timedOut(c, u, e)
-	}
 }
