@@ -162,6 +162,9 @@ func (f *fakeRuntime) Group(*resources.Call) int { return 0 }
 const spareMost = 10
 
 func (f *fakeRuntime) Spare(n int) bool {
+	if f.policy.Failover.Budget == 0 {
+		return false
+	}
 	for {
 		had := f.spared.Load()
 		if had+int64(n) > spareMost && !f.generous.Load() {
