@@ -100,7 +100,7 @@ func operationViews(list []runtime.OperationStatus) []admin.Operation {
 	for i := range list {
 		o := &list[i]
 		out = append(out, admin.Operation{
-			Op: o.Op, Class: o.Class, Group: o.Group, Calls: int64(o.Rates.Total), Errors: int64(o.Rates.ErrorsAll),
+			Op: o.Op, Text: o.Text, Class: o.Class, Group: o.Group, Calls: int64(o.Rates.Total), Errors: int64(o.Rates.ErrorsAll),
 			Rate:    admin.Rate{Calls: o.Rates.Calls, Errors: o.Rates.Errors},
 			Latency: latencyView(o.Rates.P50Ns, o.Rates.P95Ns, o.Rates.P99Ns),
 		})
@@ -113,7 +113,7 @@ func sessionViews(list []runtime.SessionStatus, now time.Time) []admin.Session {
 	for i := range list {
 		s := &list[i]
 		out = append(out, admin.Session{
-			ID: s.ID, Client: s.Client, Caller: s.Caller, User: s.User, IDC: s.IDC, Calls: s.Calls, LastOp: s.LastOp, Pins: s.Pins,
+			ID: s.ID, Client: s.Client, Caller: s.Caller, User: s.User, IDC: s.IDC, Calls: s.Calls, LastOp: s.LastOp, Pins: s.Pins, Why: s.Why,
 			Age: resources.Duration(max(0, now.Sub(s.Since)).Round(time.Millisecond)),
 		})
 	}

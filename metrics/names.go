@@ -17,6 +17,8 @@ const (
 	ReplyMismatchTotal  = "sluice_reply_mismatch_total"     // resource
 	ConfigRevision      = "sluice_config_revision"          //
 	DroppedTotal        = "sluice_dropped_total"            // what
+	TableCallsTotal     = "sluice_table_calls_total"        // resource, table, class, outcome
+	UserCallsTotal      = "sluice_user_calls_total"         // resource, user, outcome
 )
 
 // Overflow is the value that a label gets when it has no room for another one.
@@ -57,6 +59,8 @@ func known() map[string]*family {
 		{CommandsActive, "Commands that are in force, by type.", TypeGauge, false},
 		{ReplyMismatchTotal, "Replies that did not belong to the request they came for; must stay 0.", TypeCounter, false},
 		{ConfigRevision, "Revision of the configuration that is in force.", TypeGauge, false},
+		{TableCallsTotal, "Calls that touch a table, by how they ended; one that touches several counts for each.", TypeCounter, false},
+		{UserCallsTotal, "Calls of a user, by how they ended.", TypeCounter, false},
 		{DroppedTotal, "Log lines, spans, metrics and events that were dropped, by what they were.", TypeCounter, false},
 	} {
 		m[f.name] = &f

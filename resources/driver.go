@@ -122,6 +122,9 @@ type Runtime interface {
 	Choose(primary bool) *Endpoint
 	// Policy returns the limits and timeouts in force.
 	Policy() *Policy
+	// Counter returns a counter of the resource, in addition to those that every kind has: a metric's name and pairs of
+	// label and value. The same arguments give the same counter; a label with too many values counts as "other".
+	Counter(name string, labels ...string) Counter
 	// Mismatch counts a reply that could not be matched with its request. It must never happen.
 	Mismatch()
 	// Dropped counts something that was given up: what is a metric label.
@@ -129,6 +132,9 @@ type Runtime interface {
 	// Log writes one line about the resource at the given level ("debug", "info", "warn", "error").
 	Log(level, msg string, kv ...any)
 }
+
+// Counter counts what a driver wants to be known about. It may be used by all goroutines at once.
+type Counter interface{ Add(n int64) }
 
 // Filter is one policy in the chain. Both methods run on the hot path: they must not block, allocate or keep the call.
 type Filter interface {

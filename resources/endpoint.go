@@ -88,6 +88,9 @@ type Health struct {
 	// Epoch is the number of the promotion that made a server primary, where the kind has such numbers and the server
 	// tells its own: of two that say "primary" the one with the higher number is right. 0: unknown.
 	Epoch uint64
+	// Stale says that a replica is too far behind its primary to be read from, as its resource's settings have it. It stays
+	// up: it only gets no reads until it has caught up.
+	Stale bool
 }
 
 // Partitioned is an optional capability of a [Resource]: whether the endpoints of a group hold different parts of the

@@ -46,6 +46,7 @@ type Session struct {
 
 	identity atomic.Pointer[Identity]
 	pins     atomic.Uint32
+	pinned   atomic.Pointer[string]
 	Calls    atomic.Uint64 // calls begun
 	LastOp   atomic.Uint32 // OpID of the newest call
 
@@ -67,6 +68,19 @@ func (s *Session) SetIdentity(id *Identity) { s.identity.Store(id) }
 
 // Pins returns the current pins.
 func (s *Session) Pins() Pin { return Pin(s.pins.Load()) }
+
+// PinReason says why the session is tied to its connection, in words: "a temporary table, CREATE 0123456789abcdef", the
+// latter being the operation or the digest that did it; "" where it is not, or nobody says.
+func (s *Session) PinReason() string {
+	if r := s.pinned.Load(); r != nil && s.Pins() != 0 {
+		return *r
+	}
+	return ""
+}
+
+// SetPinReason says why the session is tied, for people to read, without literals of the client's. The string is kept and
+// must not change.
+func (s *Session) SetPinReason(why *string) { s.pinned.Store(why) }
 
 // SetPins replaces the pins and returns the old ones. Drivers tell the runtime of changes by Runtime.Pinned.
 func (s *Session) SetPins(p Pin) Pin { return Pin(s.pins.Swap(uint32(p))) }

@@ -101,6 +101,7 @@ type Endpoint struct {
 // Operation is what was called, by group.
 type Operation struct {
 	Op      string  `json:"op"`
+	Text    string  `json:"text,omitempty"` // what it is, when its name does not say so: a statement without its literals
 	Class   string  `json:"class"`
 	Group   string  `json:"group,omitempty"` // empty: the calls were not routed
 	Calls   int64   `json:"calls"`           // since the agent started
@@ -120,6 +121,7 @@ type Session struct {
 	Calls  uint64             `json:"calls"`
 	LastOp string             `json:"last-op,omitempty"`
 	Pins   []string           `json:"pins,omitempty"`
+	Why    string             `json:"why,omitempty"` // it is pinned: "a temporary table, CREATE 0123456789abcdef"
 }
 
 // Command is an active command with what is worth reading of it.

@@ -19,6 +19,9 @@
 // is nothing better to do than to try. Such a list panics; a call goes to it only when no other group of the call has a
 // sound member.
 //
+// A replica whose driver says that it is too far behind ([resources.Health].Stale) is in no list for reads until it has
+// caught up. It is up all the same, and does not count among those that are out.
+//
 // # Ejection
 //
 // A member is ejected after `consecutive` failures in a row or when `errors` of at least ten calls of the window

@@ -104,6 +104,11 @@ func (r *Resource) Choose(primary bool) *resources.Endpoint {
 // Policy implements [resources.Runtime]. It must not be changed.
 func (r *Resource) Policy() *resources.Policy { return &r.snapshot.Load().spec.Policy }
 
+// Counter implements [resources.Runtime].
+func (r *Resource) Counter(name string, labels ...string) resources.Counter {
+	return r.metrics.Counter(name, labels...)
+}
+
 // Mismatch implements [resources.Runtime].
 func (r *Resource) Mismatch() {
 	r.mismatches.Add(1)

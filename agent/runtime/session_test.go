@@ -83,11 +83,20 @@ func TestSessionsAreCountedPinnedAndRefused(t *testing.T) {
 		}
 	})
 	s.SetPins(resources.PinTxn) // a driver may set the pins itself first
+	why := "an open transaction"
+	s.SetPinReason(&why)
 	g.r.Pinned(s, resources.PinTxn)
 	g.r.Pinned(s, resources.PinTxn|resources.PinWatch)
 	g.r.Pinned(s, resources.PinWatch)
 	if g.value(metrics.PinnedSessions, "txn") != 0 || g.value(metrics.PinnedSessions, "watch") != 1 || g.r.Status().Pinned["watch"] != 1 {
 		t.Errorf("pins: %v", g.r.Status().Pinned)
+	}
+	if got := g.r.Sessions()[0]; got.Why != why || len(got.Pins) != 1 {
+		t.Errorf("a pinned session is shown as %+v, want the reason %q", got, why)
+	}
+	g.r.Pinned(s, 0)
+	if got := g.r.Sessions()[0]; got.Why != "" {
+		t.Errorf("a session without pins has the reason %q", got.Why)
 	}
 	one.Close()
 	eventually(t, "the session is forgotten", func() bool { return g.value(metrics.Sessions) == 1 })

@@ -51,6 +51,7 @@ type EndpointStatus = cluster.Status
 // OperationStatus is one operation of one group. Group is "none" for calls that ended before they were routed.
 type OperationStatus struct {
 	Op    string `json:"op"`
+	Text  string `json:"text"` // what it is, when its name does not say so
 	Class string `json:"class"`
 	Group string `json:"group"`
 	Rates Rates  `json:"rates"`
@@ -64,6 +65,7 @@ type SessionStatus struct {
 	User   string    `json:"user"`
 	IDC    string    `json:"idc"`
 	Pins   []string  `json:"pins"`
+	Why    string    `json:"why"` // it is pinned, in words; "" where nobody says
 	Calls  uint64    `json:"calls"`
 	LastOp string    `json:"last_op"`
 	Since  time.Time `json:"since"`
@@ -140,7 +142,11 @@ func (r *Resource) Operations() []OperationStatus {
 	out := []OperationStatus{}
 	for k, v := range r.traffic.by(r.metrics, func(k cellKey) cellKey { return k }) {
 		if v.Total > 0 {
-			out = append(out, OperationStatus{Op: k.op, Class: k.class, Group: k.group, Rates: v})
+			o := OperationStatus{Op: k.op, Class: k.class, Group: k.group, Rates: v}
+			if id, ok := r.ops.Lookup(k.op); ok {
+				o.Text = r.ops.Info(id).Text
+			}
+			out = append(out, o)
 		}
 	}
 	slices.SortFunc(out, func(a, b OperationStatus) int {
@@ -160,7 +166,7 @@ func (r *Resource) Sessions() []SessionStatus {
 			pins = []string{}
 		}
 		out = append(out, SessionStatus{
-			ID: s.ID, Client: s.Client, Caller: id.Caller, User: id.User, IDC: id.IDC, Pins: pins, Calls: s.Calls.Load(),
+			ID: s.ID, Client: s.Client, Caller: id.Caller, User: id.User, IDC: id.IDC, Pins: pins, Why: s.PinReason(), Calls: s.Calls.Load(),
 			LastOp: r.ops.Info(resources.OpID(s.LastOp.Load())).Name, Since: clock.Wall(s.Opened),
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,11 +100,22 @@ func statePaint(state string) Paint {
 
 // OperationTable lists operations.
 func OperationTable(list []Named[Operation]) *Table {
-	t := NewTable("RESOURCE", "GROUP", "OP", "CLASS", "CALLS>", "CALLS/S>", "ERRORS>", "P50>", "P95>", "P99>")
+	heads := []string{"RESOURCE", "GROUP", "OP", "CLASS", "CALLS>", "CALLS/S>", "ERRORS>", "P50>", "P95>", "P99>"}
+	texts := slices.ContainsFunc(list, func(n Named[Operation]) bool {
+		return slices.ContainsFunc(n.Items, func(o Operation) bool { return o.Text != "" })
+	})
+	if texts {
+		heads = append(heads, "STATEMENT")
+	}
+	t := NewTable(heads...)
 	for _, n := range list {
 		for _, o := range n.Items {
-			t.Row(n.Resource, o.Group, o.Op, o.Class, count(o.Calls), Number(o.Rate.Calls), count(o.Errors),
-				short(o.Latency.P50), short(o.Latency.P95), short(o.Latency.P99))
+			cells := []string{n.Resource, o.Group, o.Op, o.Class, count(o.Calls), Number(o.Rate.Calls), count(o.Errors),
+				short(o.Latency.P50), short(o.Latency.P95), short(o.Latency.P99)}
+			if texts {
+				cells = append(cells, clipped(o.Text))
+			}
+			t.Row(cells...)
 			if o.Errors > 0 {
 				t.Paint(6, Warn)
 			}
@@ -112,16 +124,35 @@ func OperationTable(list []Named[Operation]) *Table {
 	return t
 }
 
+// statementWidth is how much of a statement a table shows.
+const statementWidth = 60
+
+func clipped(text string) string {
+	if r := []rune(text); len(r) > statementWidth {
+		return string(r[:statementWidth-1]) + "…"
+	}
+	return text
+}
+
 // SessionTable lists sessions.
 func SessionTable(list []Named[Session]) *Table {
 	t := NewTable("RESOURCE", "ID>", "CLIENT", "CALLER", "USER", "AGE>", "CALLS>", "LAST", "PINS")
 	for _, n := range list {
 		for _, s := range n.Items {
 			t.Row(n.Resource, strconv.FormatUint(s.ID, 10), s.Client, s.Caller, s.User, age(s.Age),
-				strconv.FormatUint(s.Calls, 10), s.LastOp, strings.Join(s.Pins, ","))
+				strconv.FormatUint(s.Calls, 10), s.LastOp, pinsOf(s))
 		}
 	}
 	return t
+}
+
+// pinsOf says what ties a session to its connection, and why.
+func pinsOf(s Session) string {
+	pins := strings.Join(s.Pins, ",")
+	if s.Why != "" {
+		pins += ": " + s.Why
+	}
+	return pins
 }
 
 // CommandTable lists commands; now is for what is left of their time.

@@ -75,6 +75,7 @@ type Endpoint struct {
 // Operation is one of GET /v1/resources/NAME/operations.
 type Operation struct {
 	Op      string  `json:"op"`
+	Text    string  `json:"text"`
 	Class   string  `json:"class"`
 	Group   string  `json:"group"`
 	Calls   int64   `json:"calls"`
@@ -93,6 +94,7 @@ type Session struct {
 	Calls  uint64   `json:"calls"`
 	LastOp string   `json:"last-op"`
 	Pins   []string `json:"pins"`
+	Why    string   `json:"why"` // it is pinned
 }
 
 // Command is one of GET /v1/commands.

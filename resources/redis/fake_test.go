@@ -158,6 +158,12 @@ func (f *fakeRuntime) choose(i int) *resources.Endpoint {
 
 func (f *fakeRuntime) Group(*resources.Call) int { return 0 }
 
+func (f *fakeRuntime) Counter(string, ...string) resources.Counter { return new(count) }
+
+type count struct{ atomic.Int64 }
+
+func (c *count) Add(n int64) { c.Int64.Add(n) }
+
 // spareMost is how many requests the budget lets be sent again.
 const spareMost = 10
 
