@@ -8,13 +8,19 @@
 //	wait ─> readable: Handler.OnData ─> posted functions ─> due timers ─> closed: Handler.OnClose ─> write ─┐
 //	  ^──────────────────────────────────────────────────────────────────────────────────────────────────────┘
 //
-// Who calls it: drivers with high rates of small messages (resources/redis). A driver shares nothing between loops, so
-// its hot path takes no lock.
+// Who calls it: drivers with high rates of small messages. resources/redis shares nothing between loops, so its hot path
+// takes no lock; resources/mysql runs its sessions on them as coroutines.
 //
 // # Two kinds of connections
 //
 // On Linux a plain TCP or unix connection is polled by the loop itself (epoll). Everything else (TLS, other systems, an
 // in-memory pipe) is read and written by two goroutines that exchange bytes with the loop; handlers see no difference.
+//
+// # Descriptors alone
+//
+// Code that reads straight through a protocol and waits in the middle of it (resources/mysql) does not want to be handed
+// bytes. For it a [Desc] is only watched: its owner reads and writes the socket by itself, from any one goroutine, and is
+// told, edge-triggered, when that may succeed again. A Desc may move to another loop while nobody waits for it.
 //
 // # Memory
 //
@@ -27,5 +33,6 @@
 //     there. Post, Loop.Attach and Group may be used anywhere.
 //   - Close takes effect at once for its caller: no OnData, OnEOF or OnDrained follows. OnClose runs exactly once, after
 //     the handler that closed has returned.
+//   - Stop closes every Conn; a Desc is closed by its owner, who must be done before.
 //   - Bytes appended before Close are not written unless CloseAfterFlush was used.
 package loop

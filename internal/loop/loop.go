@@ -26,6 +26,7 @@ type Loop struct {
 	dirty   []*Conn // have bytes to write, or must look at what they buffered
 	closed  []*Conn // wait for OnClose
 	conns   map[*Conn]struct{}
+	descs   descTable
 	bufs    pool
 
 	mu       sync.Mutex // guards posted and stopping
@@ -122,7 +123,7 @@ func (l *Loop) run() {
 		}
 		l.wait()
 		l.now = clock.Now()
-		l.poll.each(l.event)
+		l.events()
 		l.runPosted()
 		l.timers.fire(l.now)
 	}

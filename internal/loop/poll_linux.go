@@ -51,7 +51,7 @@ func (p *poller) wake() {
 	_, _ = unix.Write(p.wakefd, one[:])
 }
 
-// poll waits up to ms milliseconds (-1: for ever) and returns the number of events, which each then yields.
+// poll waits up to ms milliseconds (-1: for ever) and returns the number of events, which Loop.events then reacts to.
 func (p *poller) poll(ms int) int {
 	var n int
 	if ms == 0 {
@@ -67,7 +67,9 @@ func (p *poller) poll(ms int) int {
 	return p.n
 }
 
-func (p *poller) each(f func(c *Conn, events uint32)) {
+// events reacts to what poll found. The generation of a Desc is never 0.
+func (l *Loop) events() {
+	p := &l.poll
 	for i := range p.n {
 		ev := &p.events[i]
 		if int(ev.Fd) == p.wakefd {
@@ -75,8 +77,12 @@ func (p *poller) each(f func(c *Conn, events uint32)) {
 			_, _ = unix.Read(p.wakefd, b[:])
 			continue
 		}
+		if ev.Pad != 0 {
+			l.descEvent(ev)
+			continue
+		}
 		if c := p.byFD[ev.Fd]; c != nil && c.state&stClosed == 0 {
-			f(c, ev.Events)
+			l.event(c, ev.Events)
 		}
 	}
 	p.n = 0
@@ -227,10 +233,11 @@ func (c *Conn) flush() {
 	}
 }
 
-// The descriptors never block, so the calls need not tell the scheduler that they might.
+// The descriptors never block, so the calls need not tell the scheduler that they might. They are sockets: recv and send
+// spare what read and write do for files.
 
 func rawRead(fd int, b []byte) (int, unix.Errno) {
-	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0)
 	if e != 0 {
 		return -1, e
 	}
@@ -238,7 +245,7 @@ func rawRead(fd int, b []byte) (int, unix.Errno) {
 }
 
 func rawWrite(fd int, b []byte) (int, unix.Errno) {
-	n, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 	if e != 0 {
 		return -1, e
 	}

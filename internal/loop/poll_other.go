@@ -43,13 +43,11 @@ func (p *poller) poll(ms int) int {
 	return 0
 }
 
-func (p *poller) each(func(*Conn, uint32)) {}
+func (l *Loop) events() {}
 
 func (p *poller) adopt(net.Conn) (int, error) { return -1, nil }
 
 func (p *poller) remove(*Conn) {}
-
-func (l *Loop) event(*Conn, uint32) {}
 
 func (c *Conn) start() error {
 	c.state |= stStarted
