@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -75,6 +76,29 @@ func TestRequest(t *testing.T) {
 	for _, chunk := range []int{1 << 20, len(wrong)} {
 		if _, n, err := request(t, wrong, 0, chunk); err == nil || n != HeaderLen+MaxPayload {
 			t.Errorf("wrong id of the second frame: %d bytes, %v", n, err)
+		}
+	}
+}
+
+// TestRequestRenumber gives packets with sequence ids as they come inside of compressed frames.
+func TestRequestRenumber(t *testing.T) {
+	packet := AppendHeader(nil, MaxPayload, 7)
+	packet = append(packet, make([]byte, MaxPayload)...)
+	packet = append(AppendHeader(packet, 1, 200), 'x')
+	for _, step := range []int{len(packet), 1 << 20, 5} {
+		var q Request
+		q.Start(254)
+		q.Renumber()
+		b := bytes.Clone(packet)
+		for at := 0; !q.Done(); {
+			n, err := q.Next(b[at:min(at+step, len(b))])
+			if err != nil || n == 0 {
+				t.Fatalf("pieces of %d: at %d: %d, %v", step, at, n, err)
+			}
+			at += n
+		}
+		if b[3] != 254 || b[HeaderLen+MaxPayload+3] != 255 {
+			t.Errorf("pieces of %d: the ids are %d and %d, want 254 and 255", step, b[3], b[HeaderLen+MaxPayload+3])
 		}
 	}
 }
