@@ -1,4 +1,7 @@
-// Package clients runs client libraries for Redis, which know nothing of Sluice, through the agent. It has tests only.
+// Package clients runs client libraries for Redis and MySQL, which know nothing of Sluice, through the agent. It has tests
+// only.
+//
+// # Redis
 //
 // TestGoRedis is a small program that uses go-redis the way applications do, in both profiles; it runs in `make test`.
 //
@@ -18,6 +21,14 @@
 //
 // Equally for all runs, see filters in suite_long_test.go: tests of topologies that are not one server behind one
 // address, tests of commands that came after Redis 7.0 or with modules, and tests that reach no server.
+//
+// # MySQL
+//
+// TestMySQLDriverSuite runs go-sql-driver's own tests, built from the module that go.mod names, against MariaDB direct and
+// through a pool of four connections at the same time, each with a server of its own; TestLongMySQLDriverSuite does so
+// for profile tunnel. What passes direct must pass through the agent, or be in mysqlDifferences with its reason, which
+// docs/mysql-clients.md repeats for readers. TestMySQLPrograms compares what programs in PHP and Python print,
+// TestMySQLSysbench runs transactions without an error, and TestMySQLInterrupt presses Ctrl-C in the command line client.
 //
 // # Invariants
 //
