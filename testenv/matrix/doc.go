@@ -18,6 +18,9 @@
 //	           the other resource had no error and was not slower; sessions, calls, descriptors and goroutines are back
 //	           where they were, memory is bounded, and the agent's log holds no panic and no race
 //
+// Rows about MySQL have "MySQL" in their names and an arrangement of their own (dbLab): MariaDB servers, mostly with
+// replicas, a bank or single statements as the load (testenv/load/mysql), and no other resource.
+//
 // # The others do not notice
 //
 // That the other resource is not slower is promised as "its 99th percentile rises by a tenth at most". Two clients measure it,
