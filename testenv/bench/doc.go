@@ -1,8 +1,10 @@
-// Command bench measures what the agent costs, next to twemproxy and HAProxy in TCP mode, in front of the same real Redis.
+// Command bench measures what the agent costs, next to twemproxy and HAProxy in TCP mode, in front of the same real Redis,
+// and next to HAProxy in front of the same real MariaDB.
 //
 //	make bench                           everything, some minutes
 //	go run ./testenv/bench -quick        a first impression, under a minute
 //	go run ./testenv/bench -only cpu,idle -rounds 12 -out bench.json
+//	go run ./testenv/bench -only mysql   all parts of one kind: redis or mysql
 //
 // # The figure
 //
@@ -23,6 +25,12 @@
 //	allocs   heap allocations of the agent for each call in the steady state
 //	idle     memory for each of 10,000 connections that are open and silent
 //	big      growth of memory while one value of 512 MB passes in both directions
+//	mysql-cpu      CPU for a point select of sysbench and throughput, 8 threads: text and prepared; the peer is HAProxy
+//	mysql-latency  what the agent adds to the median of a point select, one client, direct and through it in turn
+//	mysql-allocs   heap allocations of the agent for each query in the steady state, text and prepared
+//	mysql-idle     memory for each of 10,000 clients that are logged in and silent
+//	mysql-big      growth of memory while a result of 1 GiB passes to a client that reads slowly
+//	mysql-pool     connections to the server for 1,000 clients with a query a second each
 //	micro    the histogram, the limiter and the breaker alone, from their own benchmarks
 //
 // main.go reads as the table of contents; figures.go holds what must and what should be reached.

@@ -17,25 +17,36 @@ type figure struct {
 
 // The figures, by the key under which a part reports them.
 var figures = map[string]figure{
-	"cpu-1":         {Name: "CPU, no pipeline, to twemproxy", Unit: "x", Must: 1.15, Aim: 1.00},
-	"cpu-16":        {Name: "CPU, pipelines of 16, to twemproxy", Unit: "x", Must: 0.55, Aim: 0.40},
-	"cpu-64":        {Name: "CPU, pipelines of 64, to twemproxy", Unit: "x", Must: 0.55, Aim: 0.40},
-	"throughput-16": {Name: "throughput, pipelines of 16, to twemproxy", Unit: "x", Must: 1.3, Aim: 1.6, AtLeast: true},
-	"filters-1":     {Name: "CPU, all filters to none, no pipeline", Unit: "x", Must: 1.15, Aim: 1.08},
-	"filters-16":    {Name: "CPU, all filters to none, pipelines of 16", Unit: "x", Must: 1.15, Aim: 1.08},
-	"allocs":        {Name: "heap allocations for each call", Unit: "", Must: 0, Aim: 0},
-	"allocs-all":    {Name: "heap allocations for each call, all filters", Unit: "", Must: 0, Aim: 0},
-	"idle":          {Name: "memory for an idle connection, 10,000 open", Unit: "KB", Must: 6, Aim: 3.5},
-	"big":           {Name: "growth while 512 MB pass, both ways", Unit: "MiB", Must: 2, Aim: 1},
-	"histogram":     {Name: "histogram, one value", Unit: "ns", Must: 25, Aim: 15},
-	"limiter":       {Name: "limiter, one call", Unit: "ns", Must: 25, Aim: 15},
-	"breaker":       {Name: "breaker, one call", Unit: "ns", Must: 25, Aim: 15},
+	"cpu-1":            {Name: "CPU, no pipeline, to twemproxy", Unit: "x", Must: 1.15, Aim: 1.00},
+	"cpu-16":           {Name: "CPU, pipelines of 16, to twemproxy", Unit: "x", Must: 0.55, Aim: 0.40},
+	"cpu-64":           {Name: "CPU, pipelines of 64, to twemproxy", Unit: "x", Must: 0.55, Aim: 0.40},
+	"throughput-16":    {Name: "throughput, pipelines of 16, to twemproxy", Unit: "x", Must: 1.3, Aim: 1.6, AtLeast: true},
+	"filters-1":        {Name: "CPU, all filters to none, no pipeline", Unit: "x", Must: 1.15, Aim: 1.08},
+	"filters-16":       {Name: "CPU, all filters to none, pipelines of 16", Unit: "x", Must: 1.15, Aim: 1.08},
+	"allocs":           {Name: "heap allocations for each call", Unit: "", Must: 0, Aim: 0},
+	"allocs-all":       {Name: "heap allocations for each call, all filters", Unit: "", Must: 0, Aim: 0},
+	"idle":             {Name: "memory for an idle connection, 10,000 open", Unit: "KB", Must: 6, Aim: 3.5},
+	"big":              {Name: "growth while 512 MB pass, both ways", Unit: "MiB", Must: 2, Aim: 1},
+	"mysql-text":       {Name: "MySQL: CPU of a point select, text, to HAProxy", Unit: "x", Must: 1.35, Aim: 1.10},
+	"mysql-prepared":   {Name: "MySQL: CPU of a point select, prepared, to HAProxy", Unit: "x", Must: 1.35, Aim: 1.10},
+	"mysql-core":       {Name: "MySQL: queries a second and core of the agent", Unit: "q/s", Must: 25000, Aim: 40000, AtLeast: true},
+	"mysql-latency":    {Name: "MySQL: added median latency, one client", Unit: "us", Must: 40, Aim: 25},
+	"mysql-allocs":     {Name: "MySQL: heap allocations for each query", Unit: "", Must: 0, Aim: 0},
+	"mysql-allocs-all": {Name: "MySQL: heap allocations for each query, all filters", Unit: "", Must: 0, Aim: 0},
+	"mysql-idle":       {Name: "MySQL: memory for an idle session, 10,000 open", Unit: "KB", Must: 24, Aim: 8},
+	"mysql-big":        {Name: "MySQL: growth while 1 GiB passes to a slow client", Unit: "MiB", Must: 2, Aim: 1},
+	"mysql-pool":       {Name: "MySQL: server connections of 1,000 mostly idle clients", Unit: "", Must: 64, Aim: 16},
+
+	"histogram": {Name: "histogram, one value", Unit: "ns", Must: 25, Aim: 15},
+	"limiter":   {Name: "limiter, one call", Unit: "ns", Must: 25, Aim: 15},
+	"breaker":   {Name: "breaker, one call", Unit: "ns", Must: 25, Aim: 15},
 }
 
 // order is how they are printed.
 var order = []string{
 	"cpu-1", "cpu-16", "cpu-64", "throughput-16", "filters-1", "filters-16", "allocs", "allocs-all", "idle", "big",
-	"histogram", "limiter", "breaker",
+	"mysql-text", "mysql-prepared", "mysql-core", "mysql-latency", "mysql-allocs", "mysql-allocs-all", "mysql-idle", "mysql-big",
+	"mysql-pool", "histogram", "limiter", "breaker",
 }
 
 // measured is a figure as it came out, with its 95 % interval where there is one (Low = High = Value otherwise).
@@ -84,7 +95,10 @@ func (f figure) verdict(v float64) string {
 
 // digits after the point.
 func (f figure) digits() int {
-	if f.Unit == "ns" || f.Unit == "KB" || f.Unit == "MiB" {
+	if f.Unit == "q/s" {
+		return 0
+	}
+	if f.Unit == "us" || f.Unit == "ns" || f.Unit == "KB" || f.Unit == "MiB" {
 		return 1
 	}
 	return 2

@@ -7,23 +7,27 @@ import (
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
-// lab is what stands on the table: one Redis, and the proxies in front of it, each started when it is first asked for.
+// lab is what stands on the table: one Redis or one MariaDB or both, and the proxies in front of them, each started when it
+// is first asked for.
 type lab struct {
 	t        server.TB
 	binary   string
 	versions map[string]string
 
 	redis   *target
+	mysql   *mysqlLab // nil: not asked for yet
 	proxies map[string]*target
 	agents  []*target
 }
 
 func openLab(t server.TB, binary string, versions map[string]string) *lab {
-	r := server.Start(t, server.Redis{Args: []string{"--maxclients", "25000", "--proto-max-bulk-len", "512mb"}})
-	l := &lab{t: t, binary: binary, versions: versions, proxies: make(map[string]*target)}
+	return &lab{t: t, binary: binary, versions: versions, proxies: make(map[string]*target)}
+}
+
+func (l *lab) startRedis() {
+	r := server.Start(l.t, server.Redis{Args: []string{"--maxclients", "25000", "--proto-max-bulk-len", "512mb"}})
 	l.redis = &target{name: "redis", addr: r.Primary.Addr, pid: r.Primary.PID()}
 	l.version("redis-server", "--version")
-	return l
 }
 
 // version notes the first line that a program says of itself.

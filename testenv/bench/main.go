@@ -28,7 +28,12 @@ type options struct {
 	strict bool
 }
 
-var parts = []string{"cpu", "filters", "allocs", "idle", "big", "micro"}
+// The parts, by what they are about: either name may be given for all parts of it.
+var (
+	redisParts = []string{"cpu", "filters", "allocs", "idle", "big"}
+	mysqlParts = []string{"mysql-cpu", "mysql-latency", "mysql-allocs", "mysql-idle", "mysql-big", "mysql-pool"}
+	parts      = append(append(slices.Clone(redisParts), mysqlParts...), "micro")
+)
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "load" {
@@ -64,7 +69,7 @@ func parseFlags(args []string) (options, error) {
 	f.StringVar(&o.sluice, "sluice", "", "the sluice binary; empty: built now")
 	f.IntVar(&o.rounds, "rounds", 8, "rounds of each workload; a round visits every target twice")
 	f.BoolVar(&o.quick, "quick", false, "a first impression: short slices, few rounds, wide intervals")
-	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(parts, ", ")+" (default all)")
+	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(parts, ", ")+"; redis or mysql for all of one kind (default all)")
 	f.StringVar(&ops, "ops", "mixed", "operations of the part cpu: mixed (GET and SET in turn), get, set, with commas between")
 	f.StringVar(&o.out, "out", "bench.json", "file for the results as JSON; empty: none")
 	f.BoolVar(&o.strict, "strict", false, "fail when a figure misses what it must reach")
@@ -76,7 +81,17 @@ func parseFlags(args []string) (options, error) {
 	}
 	o.only, o.ops = parts, strings.Split(ops, ",")
 	if only != "" {
-		o.only = strings.Split(only, ",")
+		o.only = nil
+		for _, p := range strings.Split(only, ",") {
+			switch p {
+			case "redis":
+				o.only = append(o.only, redisParts...)
+			case "mysql":
+				o.only = append(o.only, mysqlParts...)
+			default:
+				o.only = append(o.only, p)
+			}
+		}
 	}
 	for _, p := range o.only {
 		if !slices.Contains(parts, p) {
@@ -107,6 +122,7 @@ type bench struct {
 	*lab
 	plan     plan
 	results  results
+	files    uint64 // that may be open
 	progress func(string)
 }
 
@@ -116,13 +132,16 @@ func run(t server.TB, o options) error {
 	if o.quick {
 		b.plan = plan{rounds: min(o.rounds, 3), slice: 150 * time.Millisecond, warm: 300 * time.Millisecond, latency: time.Second}
 	}
-	files, err := raiseFiles(30000)
-	if err != nil {
+	var err error
+	if b.files, err = raiseFiles(30000); err != nil {
 		return fmt.Errorf("raise the number of open files: %w", err)
 	}
 	b.results.Machine = thisMachine(runtime.Version(), runtime.NumCPU())
 	b.results.Started = time.Now().UTC()
 	b.lab = openLab(t, o.sluice, b.results.Machine.Peers)
+	if slices.ContainsFunc(o.only, func(p string) bool { return slices.Contains(redisParts, p) }) {
+		b.startRedis()
+	}
 	for _, part := range []struct {
 		name string
 		run  func() error
@@ -130,8 +149,14 @@ func run(t server.TB, o options) error {
 		{"cpu", b.partCPU},
 		{"filters", b.partFilters},
 		{"allocs", b.partAllocs},
-		{"idle", func() error { return b.partIdle(int(files)) }},
+		{"idle", func() error { return b.partIdle(int(b.files)) }},
 		{"big", b.partBig},
+		{"mysql-cpu", b.partMySQL},
+		{"mysql-latency", b.partMySQLLatency},
+		{"mysql-allocs", b.partMySQLAllocs},
+		{"mysql-idle", b.partMySQLIdle},
+		{"mysql-big", b.partMySQLBig},
+		{"mysql-pool", b.partMySQLPool},
 		{"micro", b.partMicro},
 	} {
 		if !slices.Contains(o.only, part.name) {

@@ -21,6 +21,9 @@ type results struct {
 	Allocs      []allocRow    `json:"allocs,omitempty"`
 	Idle        []idleRow     `json:"idle,omitempty"`
 	Big         []bigRow      `json:"big,omitempty"`
+	Latency     []latencyRow  `json:"latency,omitempty"`
+	Results     []resultRow   `json:"results,omitempty"`
+	Pools       []poolRow     `json:"pools,omitempty"`
 	Failures    []string      `json:"failures,omitempty"` // parts that could not be measured
 }
 
@@ -59,10 +62,14 @@ func table(w io.Writer) *tabwriter.Writer {
 
 func (c *comparison) print(w io.Writer) {
 	l := c.Workload
-	fmt.Fprintf(w, "\n%s: %s of %d bytes, %d clients, pipelines of %d\n", l.Name, opNames[l.Op], l.Size, l.Clients, l.Pipeline)
+	if name := opNames[l.Op]; l.Size > 0 {
+		fmt.Fprintf(w, "\n%s: %s of %d bytes, %d clients, pipelines of %d\n", l.Name, name, l.Size, l.Clients, l.Pipeline)
+	} else {
+		fmt.Fprintf(w, "\n%s: %s, %d clients\n", l.Name, name, l.Clients)
+	}
 	t := table(w)
 	open := c.Rows[0].Rate > 0
-	head := "\tCPU us/req\tto " + c.Peer + "\t95 %\tredis us/req\tkreq/s\tto " + c.Peer + "\t95 %\t"
+	head := "\tCPU us/req\tto " + c.Peer + "\t95 %\tserver us/req\tkreq/s\tto " + c.Peer + "\t95 %\t"
 	if open {
 		head += "p50 us\tp99 us\tp99.9 us\t"
 	}
@@ -84,7 +91,8 @@ func (c *comparison) print(w io.Writer) {
 	}
 }
 
-var opNames = map[string]string{"mixed": "GET and SET in turn", "get": "GET", "set": "SET"}
+var opNames = map[string]string{"mixed": "GET and SET in turn", "get": "GET", "set": "SET",
+	"text": "sysbench oltp_point_select as text", "prepared": "sysbench oltp_point_select, prepared statements"}
 
 func interval(e estimate, digits int) string {
 	if math.IsInf(e.Low, 0) || math.IsInf(e.High, 0) || math.IsNaN(e.Value) {
@@ -109,6 +117,25 @@ func (r *results) printMemory(w io.Writer) {
 			fmt.Fprintf(t, "%s\t%d open\t%.1f MiB before\t%.1f MiB after\t%.2f KB each\t\n", i.Target, i.Connections, i.BeforeMiB, i.AfterMiB, i.KB)
 		}
 		t.Flush()
+	}
+	if r.Latency != nil {
+		fmt.Fprintln(w, "\nlatency of a point select, one client that waits for each reply")
+		t := table(w)
+		for _, l := range r.Latency {
+			fmt.Fprintf(t, "%s\tp50 %.1f us\tadded %.1f us\t%s\t\n", l.Target, l.P50, l.Added.Value, interval(l.Added, 1))
+		}
+		t.Flush()
+	}
+	if r.Results != nil {
+		fmt.Fprintln(w, "\ngrowth of memory while a result passes to a slow client")
+		t := table(w)
+		for _, b := range r.Results {
+			fmt.Fprintf(t, "%s\t%d MiB\t+%.2f MiB\t%.1f s\t\n", b.Target, b.Bytes>>20, b.GrowthMiB, b.Seconds)
+		}
+		t.Flush()
+	}
+	for _, p := range r.Pools {
+		fmt.Fprintf(w, "\n%d clients, %d queries: at most %d connections to the server\n", p.Clients, p.Queries, p.Upstream)
 	}
 	if r.Big != nil {
 		fmt.Fprintln(w, "\ngrowth of memory while one value passes")
