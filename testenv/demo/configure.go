@@ -31,7 +31,11 @@ resources:
 			return "", err
 		}
 		r.addr = "127.0.0.1:" + strconv.Itoa(port)
-		fmt.Fprintf(&b, "  %s:\n    kind: %s\n    listen: %s\n    groups:\n", r.resource, r.name, r.addr)
+		fmt.Fprintf(&b, "  %s:\n    kind: %s\n    listen: %s\n", r.resource, r.name, r.addr)
+		if r.settings != "" {
+			fmt.Fprintf(&b, "    settings: %s\n", r.settings)
+		}
+		b.WriteString("    groups:\n")
 		for i, g := range groups {
 			weight := 0
 			if i == 0 {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,27 +37,27 @@ func newDemo(t *testing.T) *demo {
 	return d
 }
 
-// The application runs straight on an embedded server, which is then killed and revived.
-func TestApplicationSeesKillAndRevive(t *testing.T) {
+// The applications run straight on their embedded servers, which are then killed and revived.
+func TestApplicationsSeeKillAndRevive(t *testing.T) {
 	d := newDemo(t)
-	r := d.running[0]
 	ctx, cancel := context.WithCancel(t.Context())
-	s := newStats(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.call(ctx, r.backends["yf"], s)
-	}()
-	defer func() { cancel(); <-ended }()
+	var ended sync.WaitGroup
+	defer func() { cancel(); ended.Wait() }()
+	for _, r := range d.running {
+		r.stats = newStats(ctx)
+		ended.Go(func() { r.call(ctx, r.backends["yf"], r.stats) })
+	}
 	until := func(what string, ok func(v view) bool) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			v := s.take()
-			if ok(v) {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%s did not happen: %+v", what, v)
+		for _, r := range d.running {
+			for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+				v := r.stats.take()
+				if ok(v) {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s: %s did not happen: %+v", r.resource, what, v)
+				}
 			}
 		}
 	}
@@ -68,6 +70,30 @@ func TestApplicationSeesKillAndRevive(t *testing.T) {
 		t.Fatal(err)
 	}
 	until("an answer after the revival", func(v view) bool { return v.shares["yf"] == 1 })
+}
+
+// The orders of the demo must not grow for as long as it runs, and none of them may be lost.
+func TestPaidOrdersAreArchived(t *testing.T) {
+	d := newDemo(t)
+	db, err := sql.Open("mysql", mysqlKind.dsn(d.servers["tc"][1].Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for customer := range customers {
+		for range 2 {
+			if _, err := db.Exec(newOrder, customer, 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := pay(t.Context(), db, customer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var left int
+	if err := db.QueryRow("SELECT COUNT(*) FROM orders").Scan(&left); err != nil || left != keptOrders {
+		t.Errorf("%d orders are left, want %d: %v", left, keptOrders, err)
+	}
 }
 
 func TestOrdersThatMakeNoSense(t *testing.T) {
@@ -180,6 +206,14 @@ func TestUsualCommandsAreShort(t *testing.T) {
 	} {
 		if got := d.command(h); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	for height, want := range map[int]string{0: "a\nb\nc\nd\n", 5: "a\nb\nc\nd\n", 4: "a\nb\n  …\n", 2: "a\nb\nc\nd\n"} {
+		if got := fit("a\nb\nc\nd\n", height); got != want {
+			t.Errorf("%d lines: %q, want %q", height, got, want)
 		}
 	}
 }

@@ -7,6 +7,9 @@ type kind struct {
 	name     string // of the driver, as in the configuration
 	resource string // the resource's name
 	port     int    // where the agent listens, unless it is taken
+	settings string // of the driver, in YAML flow style; empty: none
+	// dsn is what an application is told.
+	dsn func(addr string) string
 	// start starts the embedded server of a group, holding data from which the application can tell the group.
 	start func(group string) (embedded, error)
 	// call runs the application: calls through the agent at addr, each recorded, until ctx is done.
@@ -35,4 +38,5 @@ var groups = []string{"yf", "tc"}
 
 var kinds = []kind{
 	redisKind,
+	mysqlKind,
 }

@@ -16,6 +16,7 @@ var redisKind = kind{
 	name:     "redis",
 	resource: "feed-cache",
 	port:     6380,
+	dsn:      func(addr string) string { return "redis://" + addr },
 	start:    startRedis,
 	call:     callRedis,
 	try: func(r string) []hint {
@@ -25,9 +26,6 @@ var redisKind = kind{
 			{"sluice", "degrade " + r + " --match op=KEYS --for 1m --why 'KEYS is too slow'", "KEYS is answered by the agent, the rest goes on"},
 			{"sluice", "fault " + r + " --delay 20ms --percent 10 --for 1m", "one call in ten takes 20 ms longer: look at p99"},
 			{"sluice", "limit " + r + " 100/s --match op=SET --for 1m", "more than 100 SETs a second are refused"},
-			{"demo", "kill yf", "the servers of yf die: calls fail at once, with the reason"},
-			{"sluice", "switch " + r + " tc=100 --why 'yf is down'", "and are well again"},
-			{"demo", "revive yf", "yf comes back; it gets calls when you undo the switch"},
 			{"sluice", "observe " + r + " --match op=KEYS", "single calls as they happen"},
 		}
 	},

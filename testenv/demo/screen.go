@@ -39,31 +39,44 @@ func (d *demo) guide(tty bool) string {
 		for _, g := range groups {
 			to = append(to, g+" "+r.backends[g])
 		}
-		fmt.Fprintf(&b, "  %-12s %s%s%s on %s, in front of %s\n", r.name, c.key, r.resource, c.off, r.addr, strings.Join(to, " and "))
+		fmt.Fprintf(&b, "  %-7s %s%s%s at %s, in front of %s\n", r.name, c.key, r.resource, c.off, r.dsn(r.addr), strings.Join(to, " and "))
 	}
-	fmt.Fprintf(&b, "  %-12s http://%s/metrics, /readyz, and /v1/... with the token in %s\n", "agent", d.admin, filepath.Join(d.folder.path, "admin.token"))
+	fmt.Fprintf(&b, "  %-7s http://%s/metrics, /readyz, and /v1/... with the token in %s\n", "agent", d.admin, filepath.Join(d.folder.path, "admin.token"))
+	fmt.Fprintf(&b, "  %sThe groups do not copy each other's data: each has its own.%s\n", c.dim, c.off)
 
 	fmt.Fprintf(&b, "\n%sType in another terminal%s", c.bold, c.off)
 	if wd, err := os.Getwd(); err == nil {
 		fmt.Fprintf(&b, " %s(in %s)%s", c.dim, wd, c.off)
 	}
-	b.WriteString("\n\n")
-	for _, h := range d.hints() {
-		fmt.Fprintf(&b, "  %s%s%s\n      %s%s%s\n", c.key, d.command(h), c.off, c.dim, h.shows, c.off)
+	b.WriteString("\n")
+	for _, section := range d.sections() {
+		fmt.Fprintf(&b, "\n  %s%s%s\n", c.bold, section.title, c.off)
+		for _, h := range section.hints {
+			fmt.Fprintf(&b, "  %s%s%s\n      %s%s%s\n", c.key, d.command(h), c.off, c.dim, h.shows, c.off)
+		}
 	}
 	b.WriteString("\n")
 	return b.String()
 }
 
-func (d *demo) hints() []hint {
-	all := []hint{{"sluice", "top", "the same live numbers, as the agent sees them"}}
+// section is what belongs together among the things to type.
+type section struct {
+	title string
+	hints []hint
+}
+
+func (d *demo) sections() []section {
+	all := []section{{"all of it", []hint{{"sluice", "top", "the same live numbers, as the agent sees them"}}}}
+	dies := section{"a data centre dies", []hint{{"demo", "kill yf", "the servers of yf die: calls fail at once, with the reason"}}}
 	for _, r := range d.running {
-		all = append(all, r.try(r.resource)...)
+		all = append(all, section{r.resource, r.try(r.resource)})
+		dies.hints = append(dies.hints, hint{"sluice", "switch " + r.resource + " tc=100 --why 'yf is down'", "and " + r.resource + " is well again"})
 	}
-	return append(all,
-		hint{"sluice", "get commands", "what is in force, by whom, why, until when"},
-		hint{"sluice", "undo ID", "takes a command back: its ID is what it printed, and stands in the table"},
-	)
+	dies.hints = append(dies.hints, hint{"demo", "revive yf", "yf comes back; it gets calls when you undo the switches"})
+	return append(all, dies, section{"back to normal", []hint{
+		{"sluice", "get commands", "what is in force, by whom, why, until when"},
+		{"sluice", "undo ID", "takes a command back: its ID is what it printed, and stands in the table"},
+	}})
 }
 
 // command is the line to type: complete, so that each can be typed alone.
@@ -118,7 +131,7 @@ func (s *screen) show(ctx context.Context, every time.Duration, agent <-chan str
 		case <-agent:
 			return errors.New("the agent ended")
 		case <-tick.C:
-			text := s.table()
+			text := fit(s.table(), s.height())
 			if s.tty && s.drawn > 0 {
 				fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.drawn)
 			}
@@ -126,6 +139,25 @@ func (s *screen) show(ctx context.Context, every time.Duration, agent <-chan str
 			fmt.Fprint(s.out, text)
 		}
 	}
+}
+
+// height is how many lines the terminal has; 0: no limit.
+func (s *screen) height() int {
+	if f, ok := s.out.(*os.File); ok && s.tty {
+		if _, h, err := term.GetSize(int(f.Fd())); err == nil {
+			return h
+		}
+	}
+	return 0
+}
+
+// fit cuts a table that is higher than the terminal, which could not be drawn over. The cursor needs a line, too.
+func fit(table string, height int) string {
+	lines := strings.SplitAfter(table, "\n") // the last one is empty
+	if height < 3 || len(lines) <= height {
+		return table
+	}
+	return strings.Join(lines[:height-2], "") + "  …\n"
 }
 
 // width is how much of a text fits into a line. A line that the terminal wraps would spoil the drawing over it.

@@ -71,7 +71,8 @@ func startDemo(t *testing.T) (*exec.Cmd, *output, []string) {
 			_ = cmd.Wait()
 		}
 	})
-	out.await(t, 10*time.Second, "start", `answered by  yf █+ 100%`)
+	out.await(t, 10*time.Second, "start", answeredBy("feed-cache", "yf"))
+	out.await(t, 10*time.Second, "start", answeredBy("orders-db", "yf"))
 	var lines []string
 	for line := range strings.Lines(out.from(0)) {
 		if rest, ok := strings.CutPrefix(line, "  "); ok && (strings.HasPrefix(rest, sluice) || strings.HasPrefix(rest, demo)) {
@@ -79,6 +80,11 @@ func startDemo(t *testing.T) (*exec.Cmd, *output, []string) {
 		}
 	}
 	return cmd, out, lines
+}
+
+// answeredBy is a table in which one group answers all calls of a resource.
+func answeredBy(resource, group string) string {
+	return `(?m)^` + resource + `  [^\n]*\n(  [^\n]*\n)+?  answered by [^\n]* ` + group + ` █+ 100%`
 }
 
 // What is printed must work when it is typed, line by line, and show what is promised.
@@ -117,29 +123,48 @@ func TestWhatIsPrintedWorks(t *testing.T) {
 	if said := say(find("--dry-run")); !strings.Contains(said, "tc") {
 		t.Errorf("the dry run says nothing of tc: %s", said)
 	}
-	said := say(find("yf is to be upgraded"))
-	out.await(t, 10*time.Second, "switch", `tc █+ 100%`)
-	undo(said)
-	out.await(t, 10*time.Second, "undo", `yf █+ 100%`)
-
-	said = say(find("degrade"))
-	out.await(t, 10*time.Second, "degrade", `DEGRADED sluice: feed-cache: `)
-	undo(said)
-
-	undo(say(find("fault")))
-	said = say(find("limit"))
-	out.await(t, 10*time.Second, "limit", `LIMITED sluice: feed-cache: `)
-	undo(said)
+	for resource, why := range map[string]string{"feed-cache": "yf is to be upgraded", "orders-db": "tc gets the orders"} {
+		said := say(find(why))
+		out.await(t, 10*time.Second, "switch", answeredBy(resource, "tc"))
+		undo(said)
+		out.await(t, 10*time.Second, "undo", answeredBy(resource, "yf"))
+	}
+	for words, shows := range map[string]string{
+		"degrade feed-cache":             `DEGRADED sluice: feed-cache: `,
+		"limit feed-cache":               `LIMITED sluice: feed-cache: `,
+		"degrade orders-db":              `Error 1105 \(HY000\): sluice: orders-db: degraded by command`,
+		"limit orders-db":                `Error 1226 \(42000\): sluice: orders-db: over 20/s`,
+		"fault orders-db --error":        `Error 1213 \(40001\): Deadlock found`,
+		"fault feed-cache --delay 20ms ": `fault feed-cache 10% delay 20ms`,
+		"fault orders-db --delay 50ms ":  `INSERT .* [5-9]\d ms\n`,
+	} {
+		said := say(find(words))
+		out.await(t, 10*time.Second, words, shows)
+		undo(said)
+	}
+	if said := say(find("get operations orders-db")); !strings.Contains(said, "SELECT "+digestOf(reportQuery)) {
+		t.Errorf("the report is no operation of its own:\n%s", said)
+	}
+	if said := say(find("get sessions orders-db")); len(regexp.MustCompile(`(?m)^orders-db .*paired`).FindAllString(said, -1)) != 4 {
+		t.Errorf("four sessions have connections of their own:\n%s", said)
+	}
 
 	say(find("kill yf"))
 	out.await(t, 15*time.Second, "kill", `(UNAVAILABLE|UNKNOWN) sluice: feed-cache: `)
-	said = say(find("yf is down"))
-	out.await(t, 10*time.Second, "switch away from the dead group", `tc █+ 100%`)
+	out.await(t, 15*time.Second, "kill", `Error 1158 \(08S01\): sluice: orders-db: `)
+	var switched []string
+	for _, resource := range []string{"feed-cache", "orders-db"} {
+		switched = append(switched, say(find("switch "+resource+" tc=100 --why 'yf is down'")))
+		out.await(t, 10*time.Second, "switch away from the dead group", answeredBy(resource, "tc"))
+	}
 	say(find("revive yf"))
-	undo(said)
-	out.await(t, 20*time.Second, "revive and undo", `yf █+ 100%`)
+	for _, said := range switched {
+		undo(said)
+	}
+	out.await(t, 20*time.Second, "revive and undo", answeredBy("feed-cache", "yf"))
+	out.await(t, 20*time.Second, "revive and undo", answeredBy("orders-db", "yf"))
 
-	for _, endless := range []string{" top", " observe "} {
+	for _, endless := range []string{" top", "observe feed-cache", "observe orders-db"} {
 		watch(t, find(endless))
 	}
 	stopDemo(t, cmd, out)
@@ -154,7 +179,7 @@ func watch(t *testing.T, line string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	out.await(t, 10*time.Second, line, `feed-cache|KEYS`)
+	out.await(t, 10*time.Second, line, `feed-cache|KEYS|select name from place`)
 	_ = c.Process.Signal(os.Interrupt) // it may have ended by itself
 	_ = c.Wait()
 }
