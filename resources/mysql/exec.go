@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// A connection failed while a command was on its way. wireError says on which side.
+// clientError is a failure of the connection to the client, where every other is one of the connection to the server.
 type clientError struct{ err error }
 
 func (e clientError) Error() string { return "client: " + e.err.Error() }
