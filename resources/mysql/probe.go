@@ -71,7 +71,7 @@ func (p *probe) check(ctx context.Context, known *facts) (resources.Health, erro
 			return resources.Health{}, err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { p.u.deadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { p.u.deadline(past) })
 	defer stop()
 	var err error
 	if p.query == "" {

@@ -148,7 +148,7 @@ func (p *pool) connect(ctx context.Context, c *class, db string) (*upstream, *re
 
 // login greets the server and brings the connection into the state of a fresh session.
 func (u *upstream) login(ctx context.Context, nc net.Conn, c *class, password, db string) error {
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(past) })
 	defer stop()
 	u.attach(nc)
 	config := u.p.r.rt.ClientTLS(u.ep())

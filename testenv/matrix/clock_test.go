@@ -17,6 +17,7 @@ var wallClock = map[string]string{
 	"agent/admin/commands.go":          "when a command was given",
 	"agent/admin/pprof.go":             "tells until when profiling is on",
 	"agent/backend.go":                 "tells when the agent started",
+	"agent/control/notes.go":           "a revision that is newer than any before it, when those cannot be read",
 	"agent/control/file.go":            "when a file was saved, and the name of a damaged one",
 	"agent/control/store.go":           "when a command was given and ends, on disk; in memory it ends by the monotonic clock",
 	"agent/filter/accesslog/format.go": "time of a line",
@@ -28,6 +29,7 @@ var wallClock = map[string]string{
 	"agent/runtime/status.go":          "tells since when a session is there",
 	"metrics/graphite/sink.go":         "time of a point",
 	"metrics/otlp/span.go":             "times of a span",
+	"resources/mysql/wire.go":          "a moment in the past, which ends a read at once",
 	"resources/redis/connect.go":       "a moment in the past, which ends a read at once",
 }
 
