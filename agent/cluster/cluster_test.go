@@ -368,11 +368,19 @@ func TestProbesOfManyEndpointsAreSpread(t *testing.T) {
 		defer g.c.Close()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		n := g.f.checks.Load()
-		time.Sleep(200 * time.Millisecond) // a tenth of the period
-		synctest.Wait()
-		if n = g.f.checks.Load() - n; n == 0 || n > 10 {
-			t.Errorf("%d of 20 checks in a tenth of the period", n)
+		most, empty := int32(0), 0
+		for range 10 {
+			before := g.f.checks.Load()
+			time.Sleep(200 * time.Millisecond) // a tenth of the period
+			synctest.Wait()
+			n := g.f.checks.Load() - before
+			most = max(most, n)
+			if n == 0 {
+				empty++
+			}
+		}
+		if most > 10 || empty > 6 {
+			t.Errorf("of 20 checks in a period %d fall into one tenth of it, and %d tenths have none", most, empty)
 		}
 	})
 }
