@@ -39,7 +39,8 @@
 // told is an event loop that is blocked, a queue that is shared, a lock that is held. When the control's own percentile is
 // over 15 ms, or other programs than the agent (the load and the servers among them) use more than three quarters of the
 // processors during the fault, the machine serves nobody in time: the row then logs the figures and asserts nothing about
-// them. Long tests run one package at a time, which leaves room enough; what runs beside others often does not.
+// them. Long tests run one package at a time; in `make test`, where others run beside these, the figures are logged and not
+// asserted.
 //
 // Rows without a comparison, and why, are listed at notCompared in others_test.go; rows with plan.noSide have no other
 // resource, since they measure memory or exhaust what all resources share.

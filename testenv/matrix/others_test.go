@@ -138,11 +138,15 @@ func (o *others) compare() (report, wrong string) {
 		o.healed = o.look()
 	}
 	from, fault, healed := o.from, o.fault.at, o.healed.at
-	return judge(measured{
+	report, wrong = judge(measured{
 		steady: o.agent.between(from, fault), fault: o.agent.between(fault, healed),
 		directSteady: o.direct.between(from, fault), directFault: o.direct.between(fault, healed),
 		busy: o.healed.busy(o.fault),
 	})
+	if !alone && wrong != "" {
+		report, wrong = report+"; beside the tests of other packages this proves nothing", ""
+	}
+	return report, wrong
 }
 
 // measured are latencies, of clients of the agent and of clients without one.
