@@ -148,7 +148,7 @@ var edges = []edge{
 	},
 	{
 		From: "protocols/...", Except: "protocols/mysql", Direct: true, To: "ext:sync",
-		Reason: "codecs have no state that others share; protocols/mysql pools the states of compressors, 256 KiB each, which hold nothing between two frames",
+		Reason: "codecs have no state that others share; protocols/mysql pools the states of compressors, which hold nothing between two frames",
 	},
 	{
 		From: "...", Except: commands + " testenv/... agent/filter/conformance/... agent/admin/admintest/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",

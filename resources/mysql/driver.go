@@ -68,7 +68,6 @@ type Resource struct {
 
 	pools     atomic.Pointer[[]*pool] // by Endpoint.ID
 	poolsMu   sync.Mutex
-	retired   []*pool
 	classes   sync.Map // class -> *class
 	told      atomic.Pointer[serverInfo]
 	zlib      *mysql.Codec // for clients that compress
@@ -262,7 +261,7 @@ func (r *Resource) Shutdown(ctx context.Context) error {
 	r.work.Wait()
 	r.poolsMu.Lock()
 	defer r.poolsMu.Unlock()
-	for _, p := range append(*r.pools.Load(), r.retired...) {
+	for _, p := range *r.pools.Load() {
 		if p != nil {
 			p.shut()
 		}

@@ -58,7 +58,6 @@ func (r *Resource) pool(ep *resources.Endpoint) *pool {
 	list := make([]*pool, max(len(old), ep.ID+1))
 	copy(list, old)
 	if was := list[ep.ID]; was != nil { // of an endpoint that is long gone
-		r.retired = append(r.retired, was)
 		was.shut()
 	}
 	p := &pool{r: r, ep: ep, idle: map[*class][]*upstream{}}
@@ -68,7 +67,7 @@ func (r *Resource) pool(ep *resources.Endpoint) *pool {
 }
 
 // take returns a connection of s's class: the one it had last when that is free, else one that needs no change of
-// state, else any, else a new one. fresh says that nothing was sent on it since its login.
+// state, else any, else a new one.
 func (p *pool) take(s *session) (*upstream, *resources.Fault) {
 	var u *upstream
 	p.mu.Lock()

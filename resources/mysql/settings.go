@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/protocols/mysql"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -161,7 +162,7 @@ func (s *Settings) fronts() (map[string]*front, *login, error) {
 		if first == nil {
 			first = up
 		}
-		out[u.Name] = &front{name: u.Name, passwords: own.passwords, plugin: u.Plugin, upstream: up, calls: newTally(userCalls, "user", u.Name)}
+		out[u.Name] = &front{name: u.Name, passwords: own.passwords, plugin: u.Plugin, upstream: up, calls: newTally(metrics.UserCallsTotal, "user", u.Name)}
 	}
 	if s.Probe != nil {
 		var err error

@@ -3,15 +3,10 @@ package mysql
 import (
 	"sync/atomic"
 
+	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/protocols/mysql"
 	"github.com/sluice-mesh/sluice/protocols/sql"
 	"github.com/sluice-mesh/sluice/resources"
-)
-
-// Metrics of this kind beside those that all kinds have.
-const (
-	tableCalls = "sluice_table_calls_total" // resource, table, class, outcome
-	userCalls  = "sluice_user_calls_total"  // resource, user, outcome
 )
 
 // tally is one counter for each outcome, made when the first call ends so.
@@ -42,7 +37,7 @@ func tallies(st *sql.Statement, text []byte) []*tally {
 	var out []*tally
 	for i := range int(st.NTables) {
 		table := string(sql.TableName(nil, st.Tables[i].Of(text)))
-		out = append(out, newTally(tableCalls, "table", table, "class", classOf[st.Kind].String()))
+		out = append(out, newTally(metrics.TableCallsTotal, "table", table, "class", classOf[st.Kind].String()))
 	}
 	return out
 }
