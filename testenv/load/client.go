@@ -41,7 +41,7 @@ type client struct {
 	found                           [numFindings]int64
 	errors                          map[string]int64
 	timeline                        []Count
-	hist                            histogram
+	hist                            Histogram
 }
 
 func newClient(r *Runner, number int) *client {
@@ -219,7 +219,7 @@ func (c *client) exchange(measured bool) {
 		}
 		if measured {
 			good++
-			c.hist.add(now.Sub(batch[i].start))
+			c.hist.Add(now.Sub(batch[i].start))
 			c.step(now).OK++
 		}
 	}

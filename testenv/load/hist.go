@@ -8,11 +8,12 @@ import (
 // subBits gives 32 buckets for each doubling: a quantile is at most 3 % too high.
 const subBits = 5
 
-// histogram counts durations in buckets whose width grows with the value.
-type histogram struct {
+// Histogram counts durations in buckets whose width grows with the value. The zero value is empty.
+type Histogram struct {
+	Max time.Duration // the largest so far
+
 	counts [(64 - subBits) << subBits]uint64
 	total  uint64
-	max    time.Duration
 }
 
 func bucketOf(ns uint64) int {
@@ -32,28 +33,30 @@ func upperBound(i int) uint64 {
 	return (uint64(i&(1<<subBits-1)|1<<subBits)+1)<<shift - 1
 }
 
-func (h *histogram) add(d time.Duration) {
+// Add counts a duration; a negative one as 0.
+func (h *Histogram) Add(d time.Duration) {
 	h.counts[bucketOf(uint64(max(d, 0)))]++
 	h.total++
-	h.max = max(h.max, d)
+	h.Max = max(h.Max, d)
 }
 
-func (h *histogram) merge(o *histogram) {
+// Merge adds what o counted.
+func (h *Histogram) Merge(o *Histogram) {
 	for i, n := range o.counts {
 		h.counts[i] += n
 	}
 	h.total += o.total
-	h.max = max(h.max, o.max)
+	h.Max = max(h.Max, o.Max)
 }
 
-// quantile returns the duration that a share q of all values does not exceed.
-func (h *histogram) quantile(q float64) time.Duration {
+// Quantile returns the duration that a share q of all values does not exceed.
+func (h *Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(q * float64(h.total))
 	var seen uint64
 	for i, n := range h.counts {
 		if seen += n; seen > rank {
-			return min(time.Duration(upperBound(i)), h.max)
+			return min(time.Duration(upperBound(i)), h.Max)
 		}
 	}
-	return h.max
+	return h.Max
 }

@@ -91,7 +91,7 @@ func TestLogContent(t *testing.T) {
 func TestValue(t *testing.T) {
 	key := []byte("load:abc:1:2")
 	for _, size := range []int{0, 64, 128, 5000} {
-		v := appendValue(nil, key, 7, 123456, size)
+		v := AppendValue(nil, key, 7, 123456, size, padding)
 		if size > 45 && len(v) != size {
 			t.Errorf("value of %d bytes has %d", size, len(v))
 		}
@@ -121,7 +121,7 @@ func TestValue(t *testing.T) {
 
 func FuzzReadValue(f *testing.F) {
 	key := []byte("load:abc:1:2")
-	f.Add(appendValue(nil, key, 7, 1, 100))
+	f.Add(AppendValue(nil, key, 7, 1, 100, padding))
 	f.Add([]byte("||||"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if seq, what := readValue(b, key, 7); what == valueOK && !bytes.HasPrefix(b, key) {
@@ -131,25 +131,40 @@ func FuzzReadValue(f *testing.F) {
 }
 
 func TestHistogram(t *testing.T) {
-	var h, half histogram
+	var h, half Histogram
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 100000 {
 		d := time.Duration(rnd.Int64N(int64(time.Second)))
 		if i%2 == 0 {
-			h.add(d)
+			h.Add(d)
 		} else {
-			half.add(d)
+			half.Add(d)
 		}
 	}
-	h.merge(&half)
+	h.Merge(&half)
+	var long Histogram
+	if long.Add(20 * time.Hour); long.Quantile(1) != 20*time.Hour {
+		t.Errorf("20 hours are counted as %v", long.Quantile(1))
+	}
 	for _, q := range []float64{.1, .5, .9, .99, .999} {
-		got, want := h.quantile(q).Seconds(), q
+		got, want := h.Quantile(q).Seconds(), q
 		if got < want*0.98 || got > want*1.05 {
 			t.Errorf("quantile %g is %g s", q, got)
 		}
 	}
-	if h.quantile(1) != h.max {
-		t.Errorf("quantile 1 is %v, maximum %v", h.quantile(1), h.max)
+	if h.Quantile(1) != h.Max {
+		t.Errorf("quantile 1 is %v, maximum %v", h.Quantile(1), h.Max)
+	}
+	for us := range 1000 {
+		d := time.Duration(us*us) * time.Microsecond
+		var one Histogram
+		if one.Add(d); one.Max != d {
+			t.Fatalf("the largest of %v is %v", d, one.Max)
+		}
+		one.Max = time.Hour
+		if got := one.Quantile(0); got < d || got > d*104/100+time.Microsecond {
+			t.Fatalf("%v is counted as %v", d, got)
+		}
 	}
 	for i := 1; i < 400; i++ {
 		if lo := upperBound(i-1) + 1; bucketOf(lo) != i || bucketOf(upperBound(i)) != i {

@@ -111,7 +111,7 @@ func (c *client) add(o op, start time.Time) {
 		c.command(opGet, o.slot.key, nil)
 	case opSet:
 		o.seq = o.slot.reg.write()
-		c.value = appendValue(c.value[:0], o.slot.key, c.number, o.seq, c.r.conf.ValueSize)
+		c.value = AppendValue(c.value[:0], o.slot.key, c.number, o.seq, c.r.conf.ValueSize, padding)
 		c.command(opSet, o.slot.key, c.value)
 	case opDel:
 		o.seq = o.slot.reg.write()
@@ -129,7 +129,7 @@ func (c *client) add(o op, start time.Time) {
 	case opEcho:
 		c.echoes++
 		o.seq = c.echoes
-		c.value = appendValue(c.value[:0], echoKey, c.number, o.seq, 0)
+		c.value = AppendValue(c.value[:0], echoKey, c.number, o.seq, 0, padding)
 		c.command(opEcho, c.value, nil)
 	case opMGet:
 		c.out = resp.AppendHead(c.out, '*', 1+mgetKeys)

@@ -125,7 +125,7 @@ func (r *Runner) violation(format string, args ...any) {
 
 func (r *Runner) collect(clients []*client, elapsed time.Duration) *Report {
 	rep := &Report{Elapsed: elapsed, Errors: map[string]int64{}, Violations: r.violations}
-	var h histogram
+	var h Histogram
 	for _, c := range clients {
 		rep.OK += c.ok
 		rep.Wrong += c.found[wrong]
@@ -146,11 +146,11 @@ func (r *Runner) collect(clients []*client, elapsed time.Duration) *Report {
 			rep.Timeline[i].OK += n.OK
 			rep.Timeline[i].Errors += n.Errors
 		}
-		h.merge(&c.hist)
+		h.Merge(&c.hist)
 	}
 	if elapsed > 0 {
 		rep.QPS = float64(rep.OK) / elapsed.Seconds()
 	}
-	rep.P50, rep.P90, rep.P99, rep.P999, rep.Max = h.quantile(.5), h.quantile(.9), h.quantile(.99), h.quantile(.999), h.max
+	rep.P50, rep.P90, rep.P99, rep.P999, rep.Max = h.Quantile(.5), h.Quantile(.9), h.Quantile(.99), h.Quantile(.999), h.Max
 	return rep
 }

@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"hash/crc32"
+	"math"
 	"strconv"
 )
 
@@ -11,8 +12,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // padding is what values are filled with; it starts at an offset that depends on the sequence.
 var padding = bytes.Repeat([]byte("abcdefghijklmnopqrstuvwxyz"), 40)
 
-// appendValue appends the value that belongs to a key, client and sequence, padded to size bytes.
-func appendValue(dst, key []byte, client int, seq uint64, size int) []byte {
+// AppendValue appends the value that belongs to a key, client and sequence, filled up to size bytes from filling, which has
+// at least 26 of them.
+func AppendValue[K ~string | ~[]byte](dst []byte, key K, client int, seq uint64, size int, filling []byte) []byte {
 	start := len(dst)
 	dst = append(dst, key...)
 	dst = append(dst, '|')
@@ -23,7 +25,7 @@ func appendValue(dst, key []byte, client int, seq uint64, size int) []byte {
 	crcAt := len(dst)
 	dst = append(dst, "00000000|"...)
 	for from := int(seq % 26); len(dst)-start < size; from = 0 {
-		dst = append(dst, padding[from:min(len(padding), from+size-(len(dst)-start))]...)
+		dst = append(dst, filling[from:min(len(filling), from+size-(len(dst)-start))]...)
 	}
 	putHex(dst[crcAt:], checksum(dst[start:], crcAt-start))
 	return dst
@@ -53,27 +55,33 @@ const (
 
 // readValue takes a value apart and checks that it is sound and belongs to key and client.
 func readValue(v, key []byte, client int) (seq uint64, what verdict) {
-	i := bytes.IndexByte(v, '|')
-	if i < 0 {
+	own, owner, seq, sound := CutValue(v)
+	switch {
+	case !sound:
 		return 0, valueBroken
-	}
-	owner, n, ok := readNumber(v, i+1)
-	if !ok {
-		return 0, valueBroken
-	}
-	seq, n, ok = readNumber(v, n)
-	if !ok || len(v) < n+9 || v[n+8] != '|' {
-		return 0, valueBroken
-	}
-	var want [8]byte
-	putHex(want[:], checksum(v, n))
-	if !bytes.Equal(want[:], v[n:n+8]) {
-		return 0, valueBroken
-	}
-	if !bytes.Equal(v[:i], key) || owner != uint64(client) {
+	case !bytes.Equal(own, key) || owner != client:
 		return seq, valueForeign
 	}
 	return seq, valueOK
+}
+
+// CutValue takes a value apart. sound is false for what AppendValue does not write.
+func CutValue(v []byte) (key []byte, client int, seq uint64, sound bool) {
+	i := bytes.IndexByte(v, '|')
+	if i < 0 {
+		return nil, 0, 0, false
+	}
+	owner, n, ok := readNumber(v, i+1)
+	if !ok || owner > math.MaxInt32 {
+		return nil, 0, 0, false
+	}
+	seq, n, ok = readNumber(v, n)
+	if !ok || len(v) < n+9 || v[n+8] != '|' {
+		return nil, 0, 0, false
+	}
+	var want [8]byte
+	putHex(want[:], checksum(v, n))
+	return v[:i], int(owner), seq, bytes.Equal(want[:], v[n:n+8])
 }
 
 // readNumber reads decimal digits up to '|' and returns the offset behind it.

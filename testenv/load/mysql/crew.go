@@ -97,7 +97,7 @@ type worker struct {
 	wrong, lost, unread int64
 	errors              map[string]int64
 	timeline            []load.Count
-	hist                latencies
+	hist                load.Histogram
 }
 
 func newWorker(c *crew, number int, l *link) *worker {
@@ -144,7 +144,7 @@ func (w *worker) run(one func() bool) {
 			now := time.Now()
 			w.good++
 			c.ok.Add(1)
-			w.hist.add(now.Sub(start))
+			w.hist.Add(now.Sub(start))
 			w.step(now).OK++
 		}
 		if w.each > 0 && w.left <= 0 {
@@ -217,7 +217,7 @@ func (w *worker) sleep(d time.Duration) {
 // report adds up what the workers counted.
 func (c *crew) report(workers []*worker, elapsed time.Duration) load.Report {
 	r := load.Report{Elapsed: elapsed, Errors: map[string]int64{}, Violations: c.violations}
-	var h latencies
+	var h load.Histogram
 	for _, w := range workers {
 		r.OK += w.good
 		r.Wrong += w.wrong
@@ -233,12 +233,12 @@ func (c *crew) report(workers []*worker, elapsed time.Duration) load.Report {
 			r.Timeline[i].OK += n.OK
 			r.Timeline[i].Errors += n.Errors
 		}
-		h.merge(&w.hist)
+		h.Merge(&w.hist)
 	}
 	if elapsed > 0 {
 		r.QPS = float64(r.OK) / elapsed.Seconds()
 	}
-	r.P50, r.P90, r.P99, r.P999, r.Max = h.quantile(.5), h.quantile(.9), h.quantile(.99), h.quantile(.999), h.max
+	r.P50, r.P90, r.P99, r.P999, r.Max = h.Quantile(.5), h.Quantile(.9), h.Quantile(.99), h.Quantile(.999), h.Max
 	return r
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -51,63 +50,38 @@ func TestSlot(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	for _, size := range []int{0, 40, 100, 5000} {
-		v := appendValue([]byte("before"), "k:1", 7, 42, size)[len("before"):]
-		key, client, seq, sound := readValue(v)
+		v := load.AppendValue([]byte("before"), "k:1", 7, 42, size, filling)[len("before"):]
+		key, client, seq, sound := load.CutValue(v)
 		if !sound || string(key) != "k:1" || client != 7 || seq != 42 || len(v) < size {
 			t.Errorf("size %d: %q gives %s %d %d %v", size, v, key, client, seq, sound)
 		}
 		for i := range v {
 			broken := bytes.Clone(v)
 			broken[i] ^= 1
-			if _, _, _, sound := readValue(broken); sound {
+			if _, _, _, sound := load.CutValue(broken); sound {
 				t.Fatalf("size %d: a changed byte %d is not found", size, i)
 			}
 		}
-		if _, _, _, sound := readValue(v[:len(v)-1]); sound {
+		if _, _, _, sound := load.CutValue(v[:len(v)-1]); sound {
 			t.Errorf("size %d: a missing byte is not found", size)
 		}
 	}
 }
 
 func FuzzReadValue(f *testing.F) {
-	f.Add(appendValue(nil, "k", 1, 2, 50))
+	f.Add(load.AppendValue(nil, "k", 1, 2, 50, filling))
 	f.Add([]byte("k|1|2|00000000|"))
 	f.Add([]byte("|||"))
 	f.Fuzz(func(t *testing.T, v []byte) {
-		key, client, seq, sound := readValue(v)
+		key, client, seq, sound := load.CutValue(v)
 		if !sound {
 			return
 		}
-		head := appendValue(nil, string(key), client, seq, 0)
+		head := load.AppendValue(nil, string(key), client, seq, 0, filling)
 		if len(head) > len(v)+40 { // numbers may be written longer than they must be, not shorter
 			t.Errorf("%q is sound and shorter than %q", v, head)
 		}
 	})
-}
-
-func TestLatencies(t *testing.T) {
-	var l, all latencies
-	for i := range 10000 {
-		l.add(time.Duration(i+1) * 10 * time.Microsecond)
-	}
-	l.add(20 * time.Hour)
-	all.merge(&l)
-	for q, want := range map[float64]time.Duration{.5: 50 * time.Millisecond, .99: 99 * time.Millisecond} {
-		if got := all.quantile(q); got < want || got > want*104/100 {
-			t.Errorf("quantile %v is %v, want about %v", q, got, want)
-		}
-	}
-	if all.quantile(1) != 20*time.Hour {
-		t.Errorf("the largest is %v", all.quantile(1))
-	}
-	for us := range 100000 {
-		var one latencies
-		one.add(time.Duration(us) * time.Microsecond)
-		one.max = time.Hour
-		if got := one.quantile(0); got < time.Duration(us)*time.Microsecond || got > time.Duration(us*104/100+1)*time.Microsecond {
-			t.Fatalf("%d us are counted as %v", us, got)
-		}
-	}
 }
 
 func TestWords(t *testing.T) {

@@ -209,7 +209,7 @@ func (c *client) read(l *link, s *slot, stale bool) error {
 // judge judges the value in the row of a key.
 func (c *client) judge(s *slot, v driver.Value, stale bool) {
 	b := bytesOf(v)
-	key, client, seq, sound := readValue(b)
+	key, client, seq, sound := load.CutValue(b)
 	if !sound || string(key) != s.key || client != c.number {
 		c.found(wrong, "the row has %.200q; %v", b, s)
 		return
@@ -281,7 +281,7 @@ func (c *client) selectAll() error {
 func (c *client) write() error {
 	s := c.pick()
 	seq := s.write()
-	c.value = appendValue(c.value[:0], s.key, c.number, seq, c.conf.ValueSize)
+	c.value = load.AppendValue(c.value[:0], s.key, c.number, seq, c.conf.ValueSize, filling)
 	affected, err := c.exec(writeRow, s.key, c.value)
 	switch {
 	case err == nil:
@@ -306,7 +306,7 @@ func (c *client) session() error {
 	if c.owner == 0 || c.ownedOn != c.dials || c.rnd.IntN(2) == 0 {
 		c.owned++
 		c.owner, c.ownedOn = 0, c.dials
-		c.value = appendValue(c.value[:0], "session", c.number, c.owned, 0)
+		c.value = load.AppendValue(c.value[:0], "session", c.number, c.owned, 0, filling)
 		_, err := c.exec(setOwner, string(c.value))
 		if err == nil {
 			c.owner = c.owned
@@ -317,7 +317,7 @@ func (c *client) session() error {
 	err := c.query(func(row []driver.Value) {
 		rows++
 		b := bytesOf(row[0])
-		if key, client, seq, sound := readValue(b); !sound || string(key) != "session" || client != c.number || seq != c.owner {
+		if key, client, seq, sound := load.CutValue(b); !sound || string(key) != "session" || client != c.number || seq != c.owner {
 			c.found(wrong, "the session's variable is %.200q, want sequence %d of this client", b, c.owner)
 		}
 	}, getOwner)
