@@ -31,6 +31,9 @@ func (s *session) specialRequest(cmd *command) int {
 	switch cmd.special {
 	case spQuit:
 		s.closing = true
+		if s.n == 0 {
+			s.dropPin() // who hears of the end may count on the server having heard of it first: nobody is subscribed any more
+		}
 		s.local(cmd, replyOK, true)
 		return size
 	case spReset:
