@@ -25,7 +25,7 @@ const (
 	probeShare  = 1.10                   // what is promised: a tenth more at most
 	probeNoise  = 15 * time.Millisecond
 	// With more the machine serves nobody in time, and nothing can be told.
-	probeStalls = 15 * time.Millisecond // the control's percentile
+	probeStalls = 25 * time.Millisecond // the control's percentile
 	probeBusy   = 0.75                  // of the processors' time, by other programs than the agent, during the fault
 )
 
