@@ -38,7 +38,7 @@ func (u *upstream) onTimer(now int64) {
 	u.sh.loop.Set(&u.timer, next)
 }
 
-// expire answers what is past its deadline with TIMEOUT. The expectations stay: the replies still have to be dropped.
+// expire answers what is past its deadline with TIMEOUT, or UNAVAILABLE when there is no connection yet. The expectations stay: the replies still have to be dropped.
 func (u *upstream) expire(now int64) {
 	u.late = max(u.late, u.head)
 	u.expireParted(now)
@@ -82,15 +82,18 @@ func (u *upstream) expireParted(now int64) {
 // timedOut answers a request that is past its deadline. Its reply, if one comes, is dropped.
 func (sh *shard) timedOut(c *call, u *upstream, e *entry) {
 	c.Now = sh.loop.Now()
-	what := "no answer from " + u.ep.Address + " in time"
-	if u.conn == nil || e.begin >= u.conn.Sent() {
+	code, what := resources.Timeout, "no answer from "+u.ep.Address+" in time"
+	c.Sent = resources.SentSome
+	switch {
+	case u.conn == nil: // whoever reads the error should know that nothing can have been executed
 		c.Sent = resources.SentNothing
-		what = "no connection to " + u.ep.Address + " in time"
-	} else {
-		c.Sent = resources.SentSome
+		code, what = resources.Unavailable, "no connection to "+u.ep.Address+" in time"
+	case e.begin >= u.conn.Sent():
+		c.Sent = resources.SentNothing
+		what = u.ep.Address + " took no request in time"
 	}
 	c.Retry = resources.RetryNever
-	c.Fault = resources.NewFault(resources.Timeout, resources.FromUpstream, sh.rt.Name(), what)
+	c.Fault = resources.NewFault(code, resources.FromUpstream, sh.rt.Name(), what)
 	c.Outcome = resources.OutcomeOf(c.Fault)
 	sh.end(c)
 	c.s.fault(c, c.Fault)

@@ -227,11 +227,25 @@ func (l *lab) visible(what string, shows func(now scrape) bool) {
 	l.Helper()
 	left := max(visibleWithin-time.Since(l.since), 100*time.Millisecond)
 	l.await(left, "the metrics to show "+what, func() error {
-		if !shows(l.scrape()) {
-			return fmt.Errorf("they do not")
+		now := l.scrape()
+		if !shows(now) {
+			return fmt.Errorf("they do not: calls ended %v; the load %+v", l.ended(now), l.main.Counts())
 		}
 		return nil
 	})
+}
+
+// ended is how many calls to the broken resource ended with each outcome since the fault.
+func (l *lab) ended(now scrape) map[string]float64 {
+	n := map[string]float64{}
+	for i, s := range []scrape{l.before, now} {
+		for _, x := range s {
+			if x.name == "sluice_calls_total" && x.labels["resource"] == "cache" {
+				n[x.labels["outcome"]] += float64(2*i-1) * x.value
+			}
+		}
+	}
+	return n
 }
 
 // shows reports whether calls to the broken resource ended with an outcome since the fault.
