@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/admin"
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/listen"

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mesh/sluice/agent/admin"
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/resources"
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mesh/sluice/agent/admin"
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/runtime"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/resources"

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/sluice-mesh/sluice/agent/cluster"
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/resources"
 )

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/listen"
 )

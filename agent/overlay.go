@@ -3,7 +3,7 @@ package agent
 import (
 	"fmt"
 
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 )
 
 // desired puts together what should run: the resources of the file, and above them those that were changed over HTTP. A

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
 )
 

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/listen"
 	"github.com/sluice-mesh/sluice/agent/runtime"
 	"github.com/sluice-mesh/sluice/resources"

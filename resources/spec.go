@@ -24,14 +24,15 @@ import (
 // there) before it is decoded, so that a 0 that is written stays 0. ValidateConfig() error runs on a decoded value;
 // with [At] its error points at the field.
 type Spec struct {
-	Name        string           `yaml:"-" json:"name"`
-	Kind        string           `yaml:"kind" json:"kind" doc:"what the resource speaks" required:"true" reload:"drain"`
-	Listen      Addresses        `yaml:"listen" json:"listen" doc:"where applications connect: host:port, unix:/path, or a list of them" required:"true" reload:"drain"`
-	Groups      map[string]Group `yaml:"groups" json:"groups" doc:"pools of endpoints by name, usually one for each data centre" required:"true" reload:"live"`
-	Settings    map[string]any   `yaml:"settings,omitempty" json:"settings,omitempty" doc:"of the kind; see its own table" reload:"drain"`
-	Policy      Policy           `yaml:"policy,omitempty" json:"policy" doc:"how calls are governed" reload:"live"`
-	TLS         *ServerTLS       `yaml:"tls,omitempty" json:"tls,omitempty" doc:"TLS towards applications" reload:"drain"`
-	UpstreamTLS *ClientTLS       `yaml:"upstream-tls,omitempty" json:"upstream-tls,omitempty" doc:"TLS towards endpoints" reload:"drain"`
+	Name        string            `yaml:"-" json:"name"`
+	Kind        string            `yaml:"kind" json:"kind" doc:"what the resource speaks" required:"true" reload:"drain"`
+	Labels      map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" doc:"what the resource is about, for selecting: team: feed, tier: cache" reload:"live"`
+	Listen      Addresses         `yaml:"listen" json:"listen" doc:"where applications connect: host:port, unix:/path, or a list of them" required:"true" reload:"drain"`
+	Groups      map[string]Group  `yaml:"groups" json:"groups" doc:"pools of endpoints by name, usually one for each data centre" required:"true" reload:"live"`
+	Settings    map[string]any    `yaml:"settings,omitempty" json:"settings,omitempty" doc:"of the kind; see its own table" reload:"drain"`
+	Policy      Policy            `yaml:"policy,omitempty" json:"policy" doc:"how calls are governed" reload:"live"`
+	TLS         *ServerTLS        `yaml:"tls,omitempty" json:"tls,omitempty" doc:"TLS towards applications" reload:"drain"`
+	UpstreamTLS *ClientTLS        `yaml:"upstream-tls,omitempty" json:"upstream-tls,omitempty" doc:"TLS towards endpoints" reload:"drain"`
 }
 
 // GroupNames returns the names of the groups, sorted.

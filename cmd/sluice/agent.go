@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/sluice-mesh/sluice/agent"
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/listen"
 )
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluice-mesh/sluice/agent/config"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/internal/cli"
 )
 

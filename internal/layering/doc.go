@@ -6,7 +6,7 @@
 //
 // Imports run strictly downward, and the rooms meet only where the design says so:
 //
-//	internal -> protocols, metrics -> resources (contract) -> resources/<kind>, agent/*, governance/* -> testenv -> cmd
+//	internal -> protocols, metrics -> resources (contract) -> config, resources/<kind>, agent/*, governance/* -> testenv -> cmd
 //
 // edges.go lists the forbidden edges, each with the reason that a reader who runs into it needs. To forbid another one,
 // add a row. To allow what a row forbids, change the row and its reason, not the test.

@@ -58,6 +58,10 @@ var edges = []edge{
 		Reason: "the contract is what all rooms share: it speaks of no kind, no plane and no sink",
 	},
 	{
+		From: "resources/...", To: "config/...",
+		Reason: "drivers say what their settings are by tags; who reads files is not their business",
+	},
+	{
 		From: kinds, To: "agent/...",
 		Reason: "a driver runs under any runtime: its tests use a fake one of sixty lines",
 	},
@@ -96,15 +100,15 @@ var edges = []edge{
 
 	// Inside the agent: what is below does not know what is above.
 	{
-		From: "agent/config/...", To: "agent agent/filter/... agent/runtime/... agent/cluster/... agent/admin/... agent/control/... agent/listen/...",
-		Reason: "a configuration is checked without anything that runs it; filters hand their settings in",
+		From: "config/...", To: "agent/... governance/... testenv/... cmd/... resources/*/... metrics/... protocols/...",
+		Reason: "what people write is checked without anything that runs it, for the agent and the centre alike; kinds register themselves, filters hand their settings in",
 	},
 	{
 		From: "agent/control/...", To: "agent agent/runtime/... agent/filter/... agent/cluster/... agent/admin/... agent/listen/...",
 		Reason: "commands are kept and expire whatever becomes of the resources they steer",
 	},
 	{
-		From: "agent/filter/...", To: "agent agent/runtime/... agent/cluster/... agent/balance/... agent/ha/... agent/config/... agent/control/... agent/admin/... agent/listen/...",
+		From: "agent/filter/...", To: "agent agent/runtime/... agent/cluster/... agent/balance/... agent/ha/... config/... agent/control/... agent/admin/... agent/listen/...",
 		Reason: "a filter sees a Call, its Env and nothing else: that is what makes one work for every kind",
 	},
 	{
@@ -116,19 +120,19 @@ var edges = []edge{
 		Reason: "filters work together through the Call alone, so that each can be switched off or replaced",
 	},
 	{
-		From: "agent/balance/...", To: "agent agent/runtime/... agent/cluster/... agent/filter/... agent/ha/... agent/config/... agent/control/... agent/admin/... agent/listen/...",
+		From: "agent/balance/...", To: "agent agent/runtime/... agent/cluster/... agent/filter/... agent/ha/... config/... agent/control/... agent/admin/... agent/listen/...",
 		Reason: "a balance picks from a list that it is given",
 	},
 	{
-		From: "agent/cluster/... agent/ha/...", To: "agent agent/runtime/... agent/filter/... agent/config/... agent/control/... agent/admin/... agent/listen/...",
+		From: "agent/cluster/... agent/ha/...", To: "agent agent/runtime/... agent/filter/... config/... agent/control/... agent/admin/... agent/listen/...",
 		Reason: "the cluster and the retry law serve the runtime and are tested without it",
 	},
 	{
-		From: "agent/runtime/...", To: "agent agent/config/... agent/control/... agent/admin/... agent/listen/...",
+		From: "agent/runtime/...", To: "agent config/... agent/control/... agent/admin/... agent/listen/...",
 		Reason: "the runtime takes specs and commands as values; who read them from where is the agent's business",
 	},
 	{
-		From: "agent/listen/...", To: "agent agent/runtime/... agent/filter/... agent/cluster/... agent/config/... agent/control/... agent/admin/...",
+		From: "agent/listen/...", To: "agent agent/runtime/... agent/filter/... agent/cluster/... config/... agent/control/... agent/admin/...",
 		Reason: "a listener hands connections to a function",
 	},
 	{

@@ -33,7 +33,7 @@ func golden(t *testing.T, path string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; if that is meant: go test ./agent/config -update\ngot:\n%s\nwant:\n%s", path, got, want)
+		t.Errorf("%s differs; if that is meant: go test ./config -update\ngot:\n%s\nwant:\n%s", path, got, want)
 	}
 }
 

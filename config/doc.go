@@ -1,7 +1,8 @@
-// Package config reads the agent's file: the schema, strict parsing, defaults, checks and the generated reference.
+// Package config reads what people write: the agent's file and single resources, with the schema, strict parsing, defaults,
+// checks and the generated reference.
 //
-// It is called by the agent (Load at start and on SIGHUP), by `sluice check`, and by the HTTP interface
-// (ParseResource for a resource that is put there, Resource.JSON for one that is shown).
+// It is called by the agent (Load at start and on SIGHUP), by `sluice check`, and by the HTTP interfaces of the agent and
+// of the centre (ParseResource for a resource that is put there, Resource.JSON for one that is shown).
 //
 // # Flow
 //
