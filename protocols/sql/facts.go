@@ -236,6 +236,8 @@ func (f *facts) clause(k kw) {
 		f.on(f.depth == 0 && (f.verb == VerbCreate || f.verb == VerbDrop), TempTable)
 	case kwWarnings, kwErrors:
 		f.on(f.verb == VerbShow, ReadsWarnings)
+	case kwRowCount:
+		f.on(f.verb == VerbGet, ReadsRowCount) // GET DIAGNOSTICS @n = ROW_COUNT
 	case kwLock:
 		f.on(f.verb == VerbFlush && last == kwRead, GlobalReadLock)
 	case kwExport:

@@ -34,7 +34,7 @@ const (
 	CalcFoundRows
 	// ReadsFoundRows: FOUND_ROWS() asks about the connection's statement before.
 	ReadsFoundRows
-	// ReadsRowCount: ROW_COUNT() asks about the connection's statement before.
+	// ReadsRowCount: ROW_COUNT(), and ROW_COUNT in GET DIAGNOSTICS, asks about the connection's statement before.
 	ReadsRowCount
 	// ReadsWarnings: SHOW WARNINGS or ERRORS (or their COUNT(*)), GET DIAGNOSTICS, @@warning_count, @@error_count.
 	ReadsWarnings

@@ -326,6 +326,7 @@ var otherCases = []scanCase{
 	{"DEALLOCATE PREPARE s", VerbDeallocate, Session, TextPrepare},
 	{"DROP PREPARE s", VerbDrop, Session, TextPrepare},
 	{"GET DIAGNOSTICS @a = NUMBER", VerbGet, Session, ReadsWarnings | UserVar | AssignsVar},
+	{"GET DIAGNOSTICS @a = NUMBER, @b = row_count", VerbGet, Session, ReadsWarnings | ReadsRowCount | UserVar | AssignsVar},
 	{"HANDLER t OPEN", VerbHandler, Session, Handler},
 	{"UNLOCK TABLES", VerbUnlock, Session, 0},
 	{"FLUSH PRIVILEGES", VerbFlush, Admin, 0},

@@ -95,7 +95,7 @@ func (s *session) govern(op resources.OpID) bool {
 	}
 	s.place(c)
 	s.enter(phaseRun)
-	stop := s.r.rt.Begin(c)
+	stop := s.begin(c)
 	if stop != nil {
 		return s.stopped(stop)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluice-mesh/sluice/protocols/mysql"
 	"github.com/sluice-mesh/sluice/protocols/sql"
-	"github.com/sluice-mesh/sluice/resources"
 )
 
 // What a statement leaves behind on its connection, for the next statement of the same session to ask for: warnings, the
@@ -29,9 +28,10 @@ type diag struct {
 	insertOn *upstream // where insert says it is
 	insertID uint64    // what LAST_INSERT_ID() is, unless insert is set
 	recent   bool      // the last statement left warnings or more behind where it was executed
-	rows     int64     // what ROW_COUNT() is
+	rows     int64     // what ROW_COUNT() is, or rowsUnknown
 	pending  bool      // there may be warnings
 
+	rowsAt  *upstream // knows ROW_COUNT(), if u.owner is the session still
 	foundAt *upstream // knows FOUND_ROWS(), if u.foundOf is the session still
 	warnAt  *upstream // knows the warnings, likewise
 
@@ -44,9 +44,13 @@ type diag struct {
 // carried are warnings that were fetched.
 type carried struct {
 	status       mysql.Status
+	vars         *vars  // under which they were fetched: definitions name the character set of results
 	all, errors  []byte // replies to SHOW WARNINGS and SHOW ERRORS
 	count, fatal uint64 // how many warnings there are, and how many of them are errors
 }
+
+// rowsUnknown stands for a ROW_COUNT() that only the connection knows. The others are counts, or -1.
+const rowsUnknown = -2
 
 // newDiag is what a new session would be told.
 func newDiag() diag { return diag{hasFound: true, found: 1} }
@@ -66,27 +70,75 @@ func (u *upstream) of(*session) { u.owner, u.foundOf = nil, nil }
 // left notes what a statement left behind on u. rows says that the result had rows.
 func (s *session) left(u *upstream, ok *mysql.OK, rows bool) {
 	d, f := &s.diag, s.scan.Flags
-	u.owner = s
-	d.rows = int64(ok.AffectedRows)
-	if rows {
+	u.owner, d.rowsAt = s, u
+	switch get := f.Has(sql.ReadsWarnings) && f.Has(sql.AssignsVar); {
+	case get && f.Has(sql.Multi): // whether GET DIAGNOSTICS was the last statement is not known
+		d.rows = rowsUnknown
+	case get && s.scan.Verb == sql.VerbGet: // leaves it as it is
+	case rows:
 		d.rows = -1
+	default:
+		d.rows = int64(ok.AffectedRows)
 	}
 	switch {
-	case rows && !(s.statement() && f.Has(sql.Returning)), s.statement() && s.scan.Verb == sql.VerbSelect:
+	case s.statement() && s.scan.Verb == sql.VerbSelect:
 		d.foundAt, d.hasFound, u.foundOf = u, false, s
 	case !(d.foundAt == u && u.foundOf == s) && !s.keepsFound():
 		d.foundAt, d.hasFound = nil, false // it may have changed what was not here
 	}
-	switch {
-	case ok.Warnings > 0 || s.clears():
-		s.warned(u, ok.Warnings > 0)
-	case !(d.warnAt == u && u.warnOf == s) && (s.digest == nil || askedFor(s.digest.text) == 0):
-		d.warnings = nil // it may have emptied the list, which was not here
-	}
+	s.listed(u, ok.Warnings > 0)
 	if ok.InsertID != 0 || s.statement() && f.Has(inserts) {
 		s.inserted(u)
 	}
-	d.recent = d.warnAt == u && d.pending || f.Has(sql.CalcFoundRows) || s.scan.Kind != sql.Read
+	d.recent = s.listOn(u) && d.pending || f.Has(sql.CalcFoundRows) || s.scan.Kind != sql.Read
+}
+
+// listOn reports whether the session's list of warnings is the one on u.
+func (s *session) listOn(u *upstream) bool { return s.diag.warnAt == u && u.warnOf == s }
+
+// listed notes what a command has done to the list of warnings. some says that it gave warnings itself.
+func (s *session) listed(u *upstream, some bool) {
+	d := &s.diag
+	switch {
+	case some || s.clears():
+		s.warned(u, some)
+	case !s.listOn(u) && !s.keepsList():
+		d.warnAt, d.warnings = nil, nil // it may have emptied the list, which was not here
+	}
+}
+
+// keepsList reports whether the command, which gave no warnings, certainly leaves the list of them as it is: it uses no
+// table.
+func (s *session) keepsList() bool {
+	f := s.scan.Flags
+	switch {
+	case s.cmd == mysql.ComPing, s.cmd == mysql.ComInitDB:
+		return true
+	case !s.readWhole():
+		return false
+	case askedFor(s.digest.text) != 0, s.diagnoses():
+		return true
+	case !s.statement(), s.scan.NTables != 0, s.alien() != "",
+		f.Has(sql.Multi | sql.ExecutableComment | sql.Broken | sql.Sequence | sql.Call | sql.TextPrepare | sql.Compound):
+		return false
+	}
+	switch s.scan.Verb {
+	case sql.VerbSelect:
+		return !strings.Contains(s.digest.text, "from")
+	case sql.VerbSet, sql.VerbDo, sql.VerbBegin, sql.VerbCommit, sql.VerbRollback, sql.VerbSavepoint, sql.VerbRelease, sql.VerbUse:
+		return !strings.Contains(s.digest.text, "select")
+	}
+	return false
+}
+
+// diagnoses reports whether the statement shows the list of warnings, or counts it. It needs no database then, and changes
+// nothing.
+func (s *session) diagnoses() bool {
+	if s.digest == nil || s.cmd != mysql.ComQuery || !s.scan.Flags.Has(sql.ReadsWarnings) || s.scan.Flags.Has(sql.Multi|sql.ExecutableComment|sql.Broken) {
+		return false
+	}
+	text := s.digest.text
+	return strings.HasPrefix(text, "show warnings") || strings.HasPrefix(text, "show errors") || askedFor(text) != 0
 }
 
 // statement reports whether the command executes SQL.
@@ -94,23 +146,39 @@ func (s *session) statement() bool {
 	return s.cmd == mysql.ComQuery || s.cmd == mysql.ComStmtExecute || s.cmd == mysql.ComStmtBulkExecute
 }
 
-// keepsFound reports whether the statement certainly leaves FOUND_ROWS() as it is.
+// readWhole reports whether the text of the statement's digest is there, up to its end.
+func (s *session) readWhole() bool {
+	return s.digest != nil && s.digest.text != "" && len(s.digest.text) < sql.MaxDigestText/2
+}
+
+// keepsFound reports whether the statement certainly leaves FOUND_ROWS() as it is. Of those that answer with rows most set
+// it, but not EXPLAIN, VALUES, CHECK TABLE and some kinds of SHOW.
 func (s *session) keepsFound() bool {
 	if !s.statement() {
 		return true
 	}
+	if s.diagnoses() && strings.HasPrefix(s.digest.text, "show ") && !strings.HasPrefix(s.digest.text, "show count") {
+		return s.r.maria()
+	}
 	switch s.scan.Verb {
 	case sql.VerbInsert, sql.VerbReplace, sql.VerbUpdate, sql.VerbDelete, sql.VerbSet, sql.VerbBegin, sql.VerbCommit, sql.VerbRollback,
 		sql.VerbSavepoint, sql.VerbRelease, sql.VerbUse, sql.VerbDo:
-		return s.digest != nil && s.digest.text != "" && !strings.Contains(s.digest.text, "select")
+		return s.readWhole() && !strings.Contains(s.digest.text, "select")
 	}
 	return false
 }
 
-// clears reports whether the statement certainly begins with an empty list of warnings: one that uses tables. SELECT 1
-// leaves the list as it is.
+// clears reports whether the statement certainly begins with an empty list of warnings: one that uses tables, also when it
+// is only prepared. SELECT 1 leaves the list as it is.
 func (s *session) clears() bool {
-	if !s.statement() || s.scan.NTables == 0 || s.scan.Flags.Has(sql.Multi|sql.ExecutableComment|sql.Broken) {
+	f := s.scan.Flags
+	switch {
+	case s.cmd == mysql.ComStmtPrepare && s.preparing != nil:
+		f = s.preparing.scan.Flags
+	case !s.statement():
+		return false
+	}
+	if s.scan.NTables == 0 || f.Has(sql.Multi|sql.ExecutableComment|sql.Broken) {
 		return false
 	}
 	switch s.scan.Verb {
@@ -149,7 +217,7 @@ func (s *session) part(u *upstream) {
 		}
 		s.letGo()
 	}
-	if insert || d.recent && u.owner == s {
+	if insert || d.recent && (u.owner == s || s.listOn(u)) {
 		s.held = u
 		if !u.p.hold(s) {
 			s.aside(s.carry)
@@ -212,17 +280,23 @@ func (s *session) fetch(u *upstream) error {
 	if err != nil || s.up != nil || s.tied(u) != 0 {
 		return err
 	}
-	if d.insert || d.foundAt == u && u.foundOf == s || d.pending && d.warnAt == u {
+	found, list := d.foundAt == u && u.foundOf == s, d.pending && s.listOn(u)
+	if d.insert || found || list {
 		if err = s.fetchNumbers(u); err != nil {
 			return err
 		}
 	}
-	if d.pending && d.warnAt == u && d.warnings != nil {
-		w := d.warnings
-		w.status = s.status
+	if w := d.warnings; list && w != nil {
+		w.status, w.vars = s.status, s.vars
 		if w.all, err = s.capture(u, "SHOW WARNINGS"); err == nil {
 			w.errors, err = s.capture(u, "SHOW ERRORS")
 		}
+	}
+	if found {
+		d.foundAt = nil
+	}
+	if list {
+		d.warnAt = nil
 	}
 	u.foundOf, u.warnOf, u.taint = nil, nil, nil
 	return err
@@ -270,7 +344,7 @@ func (s *session) fetchNumbers(u *upstream) error {
 	if d.foundAt == u && u.foundOf == s {
 		d.found, d.hasFound = v[1], true
 	}
-	if d.pending && d.warnAt == u && u.warnOf == s {
+	if d.pending && s.listOn(u) {
 		d.warnings = &carried{count: v[2], fatal: v[3]}
 	}
 	if !d.insert {
@@ -321,19 +395,22 @@ func (s *session) sureOfInsert(u *upstream) error {
 
 const setInsertID = "SET @@SESSION.last_insert_id="
 
-// needsInsertID reports whether the statement must find the session's insert id on u.
-func (s *session) needsInsertID(u *upstream) bool {
+// needsInsertID reports whether the statement must find the session's insert id on u, which is reset before it or not.
+func (s *session) needsInsertID(u *upstream, reset bool) bool {
 	if !s.statement() || s.diag.insert && (u == s.held || u == s.up) {
 		return false
 	}
-	known := !u.idUnknown && !s.diag.gone
-	if known && u.insertID == s.diag.insertID {
+	id, unknown := u.insertID, u.idUnknown
+	if reset {
+		id, unknown = 0, false
+	}
+	if !unknown && !s.diag.gone && id == s.diag.insertID {
 		return false
 	}
 	if s.readsInsertID() {
 		return true
 	}
-	return (s.scan.Kind == sql.Write || s.scan.Kind == sql.Unknown) && (u.idUnknown || u.insertID != 0)
+	return (s.scan.Kind == sql.Write || s.scan.Kind == sql.Unknown) && (unknown || id != 0)
 }
 
 // readsInsertID reports whether the statement may look at the session's insert id.
@@ -356,199 +433,4 @@ func (s *session) alien() string {
 		return callsOf(&s.scan, "", s.text)
 	}
 	return s.digest.alien
-}
-
-// source returns the connection that knows what the statement asks for, out of those that the session may still have;
-// nil when there is none. It is taken out of its pool.
-func (s *session) source(ep *resources.Endpoint) *upstream {
-	d, f := &s.diag, s.scan.Flags
-	if f.Has(sql.ReadsInsertID) && d.insert {
-		return nil // it is held
-	}
-	for _, x := range [...]struct {
-		flag sql.Flags
-		u    *upstream
-	}{{sql.ReadsFoundRows, d.foundAt}, {sql.ReadsWarnings, d.warnAt}, {sql.ReadsRowCount, s.last}} {
-		if !f.Has(x.flag) || x.u == nil || x.u == s.held || x.u.ep() != ep || x.u.class != s.class || !x.u.p.reclaim(x.u) {
-			continue
-		}
-		if s.lost(x.u)&x.flag == 0 && x.u.usable() {
-			return x.u
-		}
-		x.u.p.put(x.u)
-	}
-	return nil
-}
-
-// lost returns what the statement asks for and u does not know.
-func (s *session) lost(u *upstream) (lost sql.Flags) {
-	d, f := &s.diag, s.scan.Flags
-	if f.Has(sql.ReadsFoundRows) && !(d.foundAt == u && u.foundOf == s) {
-		lost |= sql.ReadsFoundRows
-	}
-	if f.Has(sql.ReadsRowCount) && u.owner != s {
-		lost |= sql.ReadsRowCount
-	}
-	if f.Has(sql.ReadsWarnings) && !(d.warnAt == u && u.warnOf == s) {
-		switch {
-		case d.pending:
-			lost |= sql.ReadsWarnings
-		case u.warned && u == s.up:
-			lost |= sql.ReadsWarnings
-		case u.warned:
-			u.dirty = true // a reset empties the list
-		}
-	}
-	return lost
-}
-
-// recall finds out how the statement is answered on u, which does not know all that it asks for. It returns false when it
-// cannot be answered.
-func (s *session) recall(u *upstream) bool {
-	if s.scan.Flags.Has(sql.ReadsInsertID) && s.diag.gone {
-		return false
-	}
-	lost := s.lost(u)
-	if lost == 0 {
-		return true
-	}
-	d, text := &s.diag, ""
-	if s.digest != nil {
-		text = s.digest.text
-	}
-	w := d.warnings
-	switch asked := askedFor(text); {
-	case asked == 0 || s.caps.Has(mysql.MariaDBCacheMetadata) && !s.caps.Has(mysql.ClientLongPassword):
-		return false
-	case asked == 'f' && d.hasFound:
-		s.patch = int64(d.found)
-	case asked == 'r':
-		s.patch = d.rows
-	case w == nil:
-		return false
-	case asked == 'c':
-		s.patch = int64(w.count)
-	case asked == 'e':
-		s.patch = int64(w.fatal)
-	case s.cmd != mysql.ComQuery || w.status != s.status:
-		return false
-	case asked == 'W':
-		s.instead = w.all
-	case asked == 'E':
-		s.instead = w.errors
-	default:
-		return false
-	}
-	s.patched = s.instead == nil
-	return true
-}
-
-// askedFor recognizes the statements that ask for one thing and nothing else: 'f' FOUND_ROWS(), 'r' ROW_COUNT(), 'c' and
-// 'e' the numbers of warnings and errors, 'W' and 'E' the lists; 0 is anything else.
-func askedFor(digest string) byte {
-	switch digest {
-	case "show warnings":
-		return 'W'
-	case "show errors":
-		return 'E'
-	case "show count(*) warnings":
-		return 'c'
-	case "show count(*) errors":
-		return 'e'
-	}
-	rest, ok := strings.CutPrefix(digest, "select ")
-	if !ok {
-		return 0
-	}
-	rest = strings.TrimSuffix(rest, " from dual")
-	what, alias, _ := strings.Cut(rest, " ")
-	alias = strings.TrimPrefix(alias, "as ")
-	if strings.ContainsAny(alias, " ,(") {
-		return 0
-	}
-	switch strings.Replace(what, "@@session.", "@@", 1) {
-	case "found_rows()":
-		return 'f'
-	case "row_count()":
-		return 'r'
-	case "@@warning_count":
-		return 'c'
-	case "@@error_count":
-		return 'e'
-	}
-	return 0
-}
-
-// missing says that the session asks for what no connection knows any more.
-const missing = "does not know any more what the statement before left behind: its connection went to another client meanwhile; " +
-	"ask in the same command, or inside a transaction"
-
-// capture returns the whole reply to a query of the agent's own.
-func (u *upstream) capture(query string) ([]byte, error) {
-	u.out = appendCommand(u.out[:0], mysql.ComQuery, query)
-	if err := u.write(u.out); err != nil {
-		return nil, err
-	}
-	var rep mysql.Reply
-	var all []byte
-	rep.Start(mysql.ComQuery, u.caps)
-	for !rep.Done() {
-		n, step, err := rep.Next(u.buffered())
-		if err != nil {
-			return nil, err
-		}
-		if step == mysql.NeedMore {
-			if err := u.fill(maxWarnings); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if len(all)+n > maxWarnings {
-			return nil, errTooLong
-		}
-		all = append(all, u.buffered()[:n]...)
-		u.use(n)
-	}
-	return all, nil
-}
-
-// scalar reads a result of one row with one column, and everything up to its end. A NULL is empty.
-func (u *upstream) scalar() ([]byte, error) {
-	var rep mysql.Reply
-	var value []byte
-	rep.Start(mysql.ComQuery, u.caps)
-	row := 2 // packets before the row: the number of columns, its definition, and maybe an EOF
-	if !u.caps.Has(mysql.ClientDeprecateEOF) {
-		row++
-	}
-	for packets := 0; !rep.Done(); packets++ {
-		if err := u.need(mysql.HeaderLen, maxWarnings); err != nil {
-			return nil, err
-		}
-		n, _ := mysql.Header(u.buffered())
-		if err := u.need(mysql.HeaderLen+n, maxWarnings); err != nil {
-			return nil, err
-		}
-		b := u.buffered()[:mysql.HeaderLen+n]
-		n, step, err := rep.Next(b)
-		if err != nil {
-			return nil, err
-		}
-		if step == mysql.Terminal && b[mysql.HeaderLen] == 0xff {
-			se, err := mysql.ParseERR(b[mysql.HeaderLen:n], u.caps)
-			if err != nil {
-				return nil, err
-			}
-			err = se.Clone()
-			u.use(n)
-			return nil, err
-		}
-		if step == mysql.Forward && packets == row {
-			if v, _ := mysql.LenencString(b[mysql.HeaderLen:]); v != nil {
-				value = append([]byte(nil), v...)
-			}
-		}
-		u.use(n)
-	}
-	return value, nil
 }

@@ -50,7 +50,11 @@ func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 // preparable are the statements that are prepared, each in a slot of its own.
 var preparable = []string{
 	"SELECT id, v, n FROM h.t WHERE id > ? ORDER BY id",
-	"SELECT ? + 2, ? + 1", // not a bare ?: its definition shows the collation under which the statement was prepared
+	"SELECT ? + 2, ? + 1",
+	"SELECT ?, CONCAT(?, '\u00e4'), '\u00e4' = 'A\u0308'", // what it says depends on the character set under which it was prepared
+	"SELECT @@warning_count",
+	"SELECT ROW_COUNT(), ? + 1",
+	"SHOW WARNINGS",
 	"INSERT INTO h.t (v, n) VALUES (?, ?)",
 	"SELECT LAST_INSERT_ID(), ? + 1",
 	"SELECT SQL_CALC_FOUND_ROWS id FROM h.t ORDER BY id LIMIT 1",
@@ -84,7 +88,7 @@ var statements = []struct {
 		"INSERT INTO h.m (v) VALUES (#) ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)", "INSERT INTO h.t (v) VALUES ('r') RETURNING id, v"}},
 	{9, []string{"SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID() AS l, 1", "SELECT @@last_insert_id", "SELECT @@identity", "SELECT LAST_INSERT_ID(#)",
 		"INSERT INTO h.t (n) VALUES (LAST_INSERT_ID())", "SET last_insert_id = 7#", "UPDATE h.t SET n = LAST_INSERT_ID(n + #) WHERE id = 1", "SELECT * FROM h.u WHERE id = LAST_INSERT_ID()"}},
-	{8, []string{"SHOW WARNINGS", "SHOW ERRORS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count", "SELECT @@error_count", "SHOW WARNINGS LIMIT 1", "SELECT ROW_COUNT()",
+	{8, []string{"SHOW WARNINGS", "SHOW ERRORS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count", "SELECT @@error_count", "SHOW WARNINGS LIMIT 1", "SELECT ROW_COUNT()", "SELECT ROW_COUNT(), LAST_INSERT_ID()", "SELECT 1/0; SELECT 2",
 		"SELECT FOUND_ROWS()", "SELECT 1/0", "SELECT CAST('x' AS SIGNED)", "SELECT * FROM nosuch", "SELEC", "SELECT SQL_CALC_FOUND_ROWS id FROM h.t LIMIT 1",
 		"DROP TABLE IF EXISTS h.nosuch", "GET DIAGNOSTICS @d = ROW_COUNT"}},
 	{7, []string{"BEGIN", "START TRANSACTION READ ONLY", "START TRANSACTION WITH CONSISTENT SNAPSHOT", "COMMIT", "ROLLBACK", "COMMIT", "ROLLBACK", "SAVEPOINT a", "ROLLBACK TO a", "RELEASE SAVEPOINT a",

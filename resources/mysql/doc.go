@@ -43,9 +43,10 @@
 //
 //	driver.go settings.go ops.go     the resource, its settings, its operations
 //	session.go command.go exec.go    a client; a command as a governed call; one attempt on one connection
-//	state.go pin.go diag.go          what a session is, what ties it, what a statement leaves behind
-//	prepared.go upload.go            prepared statements; long commands and LOCAL INFILE
-//	login.go kill.go leave.go        logins of clients, COM_CHANGE_USER; KILL; clients that should go elsewhere
+//	state.go pin.go                  what a session is, what ties it
+//	diag.go recall.go                what a statement leaves behind; statements that ask for it
+//	prepared.go reading.go upload.go prepared statements, and how servers read them; long commands and LOCAL INFILE
+//	login.go kill.go leave.go        logins of clients, COM_CHANGE_USER; KILL; how sessions end that should go elsewhere
 //	pool.go upstream.go wire.go      places and the line for them; connections to servers; buffers
 //	polled.go worker.go              connections that a loop watches; sessions that run on it
 //	watch.go                         what no session can do while it waits

@@ -79,6 +79,9 @@ type Resource struct {
 	trackless atomic.Bool // commits have no GTIDs
 	rsaOnce   sync.Once
 	rsaKey    *rsa.PrivateKey
+	coldSHA2  atomic.Bool // caching_sha2_password asks for the password itself, as servers do that do not know it by heart; for tests
+
+	farewells farewells
 
 	lanes []*lane // the loops that sessions run on
 	turn  atomic.Uint32
@@ -103,7 +106,7 @@ type serverInfo struct {
 // Open implements resources.Driver.
 func (d *Driver) Open(set resources.Settings, rt resources.Runtime) (resources.Resource, error) {
 	s := set.(*Settings)
-	r := &Resource{rt: rt, set: s, ops: newOpTable(rt.Ops()), digests: newDigests(), sessions: map[uint64]*session{}}
+	r := &Resource{rt: rt, set: s, ops: newOpTable(rt.Ops()), digests: newDigests(), sessions: map[uint64]*session{}, farewells: newFarewells(rt.Name())}
 	var err error
 	if r.users, r.probing, err = s.fronts(); err != nil {
 		return nil, err

@@ -54,6 +54,9 @@ func (s *session) unexecuted(u *upstream, err error) *resources.Fault {
 	case err == errExpired:
 		s.settle(u)
 		return s.expired(u)
+	case err == errForgotten:
+		s.settle(u)
+		return u.p.fault(resources.Unavailable, missing)
 	case err == errElsewhere:
 		s.settle(u)
 		return s.elsewhere(u)
@@ -116,6 +119,14 @@ func (s *session) exchangeAside(u *upstream) (err error) {
 
 // exchange sends the command and passes its reply on.
 func (s *session) exchange(u *upstream) error {
+	if s.scan.Flags&asks != 0 && !s.r.tunnel() {
+		if err := s.sureOfInsert(u); err != nil {
+			return err
+		}
+		if !s.recalls(u) { // what was asked of u by now has overwritten it
+			return errForgotten
+		}
+	}
 	if s.instead != nil {
 		return s.answer(u, s.instead)
 	}
@@ -136,8 +147,10 @@ func (s *session) exchange(u *upstream) error {
 // that come before the command's: they are read after it was sent when it only reads, so that moving costs no round trip; a
 // command that may write is sent only when the connection is known to be what it should be.
 func (s *session) send(u *upstream) (before bool, err error) {
-	if err := s.sureOfInsert(u); err != nil {
-		return false, err
+	if s.scan.Flags&asks == 0 {
+		if err := s.sureOfInsert(u); err != nil {
+			return false, err
+		}
 	}
 	u.out = u.out[:0]
 	u.closeDropped()
@@ -340,6 +353,9 @@ func (s *session) ended(u *upstream, ok *mysql.OK, step mysql.Step, rows bool) {
 		if ok.Status.Has(mysql.StatusCursorExists) && s.stmt != nil {
 			s.openCursor()
 		}
+		if ok.Warnings > 0 {
+			s.warned(u, true)
+		}
 		return
 	}
 	if s.stmt != nil && ok.Status.Has(mysql.StatusCursorExists) && s.cmd == mysql.ComStmtExecute {
@@ -363,9 +379,13 @@ func (s *session) ended(u *upstream, ok *mysql.OK, step mysql.Step, rows bool) {
 func (s *session) serverError(u *upstream, se *mysql.ServerError) {
 	s.serverErr = true
 	s.flagged(s.scan.Flags &^ (sql.TempTable | sql.GlobalReadLock))
-	u.owner = s
+	s.status &^= mysql.StatusMoreResults // which the result before the error announced
+	u.owner, s.diag.rowsAt = s, u
 	s.diag.recent, s.diag.rows = true, -1 // SHOW WARNINGS tells of the error
 	s.warned(u, true)
+	if d := &s.diag; !(d.foundAt == u && u.foundOf == s) && !s.keepsFound() && !s.unbegun(se.Code) {
+		d.foundAt, d.hasFound = nil, false // it may have set it, up to where it failed
+	}
 	s.unsure = u.status.Has(mysql.StatusInTrans) || u.oneShot
 	if s.statement() && (s.scan.Kind == sql.Write || s.scan.Kind == sql.Unknown) {
 		s.inserted(u) // maybe
@@ -376,11 +396,19 @@ func (s *session) serverError(u *upstream, se *mysql.ServerError) {
 	s.codes(u, se)
 }
 
+// unbegun reports whether an error of this code says that no part of the statement was executed: it could not be read, or
+// a table of it is not there.
+func (s *session) unbegun(code uint16) bool {
+	const parts = sql.Multi | sql.Call | sql.Compound | sql.TextPrepare | sql.ExecutableComment
+	return (code == 1064 || code == 1146) && !s.scan.Flags.Has(parts) && s.alien() == ""
+}
+
 // What became of a command that the server answered with an error that the client does not get.
 var (
 	errElsewhere = errors.New("no primary")   // the server is no primary: nothing was executed
 	errExpired   = errors.New("time is over") // it was killed because it took too long
 	errCut       = errors.New("the connection was cut")
+	errForgotten = errors.New("what it asks for is forgotten")
 )
 
 // late reports whether the command's time is over.

@@ -32,6 +32,8 @@ type fakeRuntime struct {
 	begin  func(*resources.Call) *resources.Stop // nil: let everything pass
 	dialed func(net.Conn) net.Conn               // what becomes of a new connection to a server; nil: nothing
 
+	accepted func(net.Conn) net.Conn // what becomes of a new connection of a client; nil: nothing
+
 	begun      atomic.Int64
 	ended      atomic.Int64
 	closed     atomic.Int64
@@ -39,6 +41,7 @@ type fakeRuntime struct {
 	mismatches atomic.Int64
 	open       atomic.Int64 // connections to servers
 	leave      atomic.Bool
+	drains     atomic.Bool
 }
 
 func newFake(t testing.TB, addrs ...string) *fakeRuntime {
@@ -128,6 +131,9 @@ func (f *fakeRuntime) End(c *resources.Call) resources.Next {
 }
 
 func (f *fakeRuntime) Boundary(*resources.Session, *resources.Endpoint) resources.Move {
+	if f.drains.Load() {
+		return resources.Drain
+	}
 	if f.leave.Load() {
 		return resources.Leave
 	}
@@ -201,6 +207,9 @@ func startAgent(t testing.TB, f *fakeRuntime, set *Settings) *agent {
 			if err != nil {
 				return
 			}
+			if f.accepted != nil {
+				nc = f.accepted(nc)
+			}
 			rs := &resources.Session{ID: a.ids.Add(1) + 1<<20, Resource: "test", Client: nc.RemoteAddr().String()}
 			rs.SetIdentity(&resources.Identity{Caller: "test"})
 			a.sessions.Store(rs.Client, rs)
@@ -252,9 +261,7 @@ func (c *count) Add(n int64) { c.Int64.Add(n) }
 // to answer it.
 func (a *agent) settled(c *client) {
 	c.t.Helper()
-	a.res.mu.Lock()
-	s := a.res.sessions[a.session(c).ID]
-	a.res.mu.Unlock()
+	s := a.sessionOf(c)
 	if s == nil {
 		return
 	}
@@ -263,6 +270,14 @@ func (a *agent) settled(c *client) {
 			c.t.Fatalf("%s: the session is in phase %d", c.name, s.phase.Load())
 		}
 	}
+}
+
+// sessionOf returns the driver's side of a client's connection; nil when it is over.
+func (a *agent) sessionOf(c *client) *session {
+	c.t.Helper()
+	a.res.mu.Lock()
+	defer a.res.mu.Unlock()
+	return a.res.sessions[a.session(c).ID]
 }
 
 // pins returns what ties the client's session.

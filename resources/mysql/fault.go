@@ -133,7 +133,7 @@ func (s *session) stopped(st *resources.Stop) bool {
 	s.out = s.r.AppendStop(s.out[:0], c, st)
 	c.RespBytes = int64(len(s.out))
 	c.Now = clock.Now()
-	if !s.over && s.client.write(s.out) != nil {
+	if !s.over && s.sayStop() != nil {
 		s.over = true
 	}
 	s.r.rt.End(c)

@@ -77,8 +77,9 @@ func (s *session) login() bool {
 func (s *session) serverConfig(g mysql.Greeting, config *tls.Config) mysql.ServerConfig {
 	g.Scramble = s.salt
 	return mysql.ServerConfig{
-		Greeting: g, Lookup: s.lookup, DefaultPlugin: s.r.plugin, TLS: config != nil, RequireSecure: demandsCertificates(config),
-		Secure: func() bool { return s.secure }, RSA: s.r.key(), Host: s.host, Rand: rand.Reader,
+		Greeting: g, Lookup: s.lookup, DefaultPlugin: s.r.plugin, TLS: config != nil,
+		RequireSecure: s.r.set.RequireTLS || demandsCertificates(config),
+		Secure:        func() bool { return s.secure }, RSA: s.r.key(), FullAuth: s.r.coldSHA2.Load(), Host: s.host, Rand: rand.Reader,
 	}
 }
 
@@ -100,6 +101,10 @@ func (s *session) converse(l *mysql.ServerLogin, config *tls.Config) bool {
 	w := &s.client
 	for {
 		p, seq, err := w.packet(maxHandshake)
+		if err != nil && s.r.draining.Load() {
+			s.turnAway()
+			return false
+		}
 		if err != nil {
 			s.strange(l, err)
 			return false
@@ -110,6 +115,9 @@ func (s *session) converse(l *mysql.ServerLogin, config *tls.Config) bool {
 		}
 		switch next {
 		case mysql.LoginRefused:
+			if config == nil && s.r.set.RequireTLS && !s.secure {
+				err = fmt.Errorf("%w; settings.require-tls is on, and the resource has no tls: write tls: { cert: FILE, key: FILE }", err)
+			}
 			s.r.refused(s, err)
 			s.linger()
 			return false

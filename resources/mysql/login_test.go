@@ -276,13 +276,9 @@ func TestLoginStrangers(t *testing.T) {
 	}
 }
 
-// TestLoginUnixSockets uses unix sockets on both sides.
-func TestLoginUnixSockets(t *testing.T) {
-	s := server.Start(t, server.MariaDB{}).Primary
-	f := newFake(t, "unix:"+s.Socket)
-	set := testSettings(1)
-	set.Users[0].Plugin = mysql.PluginClear
-	a := startAgent(t, f, set)
+// unixListener makes the agent serve one client by a unix socket, and returns its address.
+func unixListener(t *testing.T, a *agent) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "sock")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
@@ -298,9 +294,21 @@ func TestLoginUnixSockets(t *testing.T) {
 		rs.SetIdentity(&resources.Identity{Caller: "test"})
 		a.res.Serve(nc, rs)
 	})
-	defer serving.Wait()
-	defer ln.Close()
-	c, err := enter(t, "unix:"+path, entry{db: "test"})
+	t.Cleanup(func() {
+		ln.Close()
+		serving.Wait()
+	})
+	return "unix:" + path
+}
+
+// TestLoginUnixSockets uses unix sockets on both sides.
+func TestLoginUnixSockets(t *testing.T) {
+	s := server.Start(t, server.MariaDB{}).Primary
+	f := newFake(t, "unix:"+s.Socket)
+	set := testSettings(1)
+	set.Users[0].Plugin = mysql.PluginClear
+	a := startAgent(t, f, set)
+	c, err := enter(t, unixListener(t, a), entry{db: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

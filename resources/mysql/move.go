@@ -29,6 +29,16 @@ const (
 	movedBegin
 )
 
+// moves are the parts of a prelude that a statement needs.
+type moves struct {
+	dbFirst  bool // in front of the reset
+	reset    bool
+	db       bool
+	vars     bool
+	insertID bool
+	begin    bool
+}
+
 // untied returns a connection to ep for a session that is tied to none.
 func (s *session) untied(ep *resources.Endpoint) (*upstream, *resources.Fault) {
 	if h := s.held; h != nil && (h.ep() != ep || h.class != s.class) && s.diag.insert && s.scan.Kind != sql.Read {
@@ -38,10 +48,17 @@ func (s *session) untied(ep *resources.Endpoint) (*upstream, *resources.Fault) {
 		}
 	}
 	if h := s.held; h != nil && h.ep() == ep && h.class == s.class {
-		if h.usable() {
+		switch {
+		case !h.usable():
+			s.drop(h)
+		case !s.resets(h):
 			return h, nil
+		default: // what it is held for would be reset, too
+			s.aside(s.carry)
+			if s.up != nil {
+				return s.up, nil
+			}
 		}
-		s.drop(h)
 	}
 	if s.scan.Flags&asks != 0 {
 		if u := s.source(ep); u != nil {
@@ -57,10 +74,15 @@ func (s *session) untied(ep *resources.Endpoint) (*upstream, *resources.Fault) {
 	return u, fault
 }
 
+// recalls finds out how the command is answered on u, and reports whether it can be.
+func (s *session) recalls(u *upstream) bool {
+	s.instead, s.patched = nil, false
+	return s.scan.Flags&asks == 0 || s.r.tunnel() || s.recall(u)
+}
+
 // recalled gives u back if it cannot answer what the statement asks for.
 func (s *session) recalled(u *upstream) *resources.Fault {
-	s.instead, s.patched = nil, false
-	if s.scan.Flags&asks == 0 || s.r.tunnel() || s.recall(u) {
+	if s.recalls(u) {
 		return nil
 	}
 	f := u.p.fault(resources.Unavailable, missing)
@@ -70,35 +92,55 @@ func (s *session) recalled(u *upstream) *resources.Fault {
 	return f
 }
 
+// resets reports whether the command is executed on u after a reset only.
+func (s *session) resets(u *upstream) bool {
+	if s.scan.Flags&sql.ReadsWarnings != 0 {
+		s.lost(u) // a list of somebody else's is emptied by a reset
+	}
+	return s.moves(u).reset
+}
+
 // choosesDB reports whether the command chooses a database itself. Then it does not matter that the present one may be gone.
 func (s *session) choosesDB() bool {
 	return s.cmd == mysql.ComInitDB || s.cmd == mysql.ComQuery && s.scan.Verb == sql.VerbUse && !s.scan.Flags.Has(sql.Multi)
 }
 
+// moves says what must come before the command on u.
+func (s *session) moves(u *upstream) (m moves) {
+	same := u.vars.same(s.vars)
+	m.reset = u.dirty || u.untold && s.up != u || u.taint != nil && u.taint != s || !same && u.vars != nil
+	switch choose := s.db != "" && !s.choosesDB() && !(u == s.held && s.diagnoses()); {
+	case choose && s.dbStale:
+		m.dbFirst = u.db != s.db
+		m.reset = m.reset || m.dbFirst || !u.dbStale
+	case choose:
+		m.db = m.reset || u.dbStale || u.db != s.db
+	}
+	m.vars = m.reset || !same
+	m.insertID = s.needsInsertID(u, m.reset)
+	m.begin = s.reopened
+	return m
+}
+
 // prelude appends to u.out what makes u's state the session's, and notes its parts in u.pre.
 func (s *session) prelude(u *upstream) {
 	u.pre = u.pre[:0]
-	same := u.vars.same(s.vars)
-	reset := u.dirty || u.untold && s.up != u || u.taint != nil && u.taint != s || !same && u.vars != nil
-	choose := s.db != "" && !s.choosesDB()
-	if choose && s.dbStale {
-		if u.db != s.db {
-			s.movesTo(u)
-		}
-		choose, reset = false, reset || u.db != s.db || !u.dbStale
+	m := s.moves(u)
+	if m.dbFirst {
+		s.movesTo(u)
 	}
-	if reset {
+	if m.reset {
 		u.out = appendCommand(u.out, mysql.ComResetConnection, "")
 		u.fresh()
 		u.pre = append(u.pre, movedReset)
 	}
-	if choose && (u.dbStale || u.db != s.db) {
+	if m.db {
 		s.movesTo(u)
 	}
-	if reset || !same {
+	if m.vars {
 		at := len(u.out)
 		u.out = appendCommand(u.out, mysql.ComQuery, "SET ")
-		if reset {
+		if m.reset {
 			u.out = append(u.out[:len(u.out)-len("SET ")], u.afterReset(s.wasReset)...)
 			if s.vars != nil {
 				u.out = append(u.out, ',')
@@ -108,11 +150,11 @@ func (s *session) prelude(u *upstream) {
 		patchLength(u.out[at:])
 		u.pre = append(u.pre, movedVars)
 	}
-	if s.needsInsertID(u) {
+	if m.insertID {
 		u.out = appendSetInsertID(u.out, s.diag.insertID)
 		u.pre = append(u.pre, movedInsertID)
 	}
-	if s.reopened {
+	if m.begin {
 		u.out = appendCommand(u.out, mysql.ComQuery, "BEGIN")
 		u.pre = append(u.pre, movedBegin)
 	}
@@ -203,16 +245,18 @@ func (s *session) movedOn(u *upstream, m moved) {
 // refused tells the client what the server said to the prelude.
 func (s *session) refusedBy(u *upstream, e errRefused) *resources.Fault {
 	c, d := &s.call, &s.diag
+	d.recent, d.rows, d.rowsAt, d.pending, d.warnAt, d.warnings = false, -1, nil, true, nil, nil
 	if e.sent {
 		s.drop(u)
-	} else {
+	} else { // on u there is this error, and nothing else
+		s.warned(u, true)
+		d.recent = true
 		s.settle(u)
 	}
 	if s.skipRest() != nil {
 		s.over = true
 		return nil
 	}
-	d.recent, d.rows, d.pending, d.warnAt, d.warnings = false, -1, true, nil, nil
 	c.Outcome, c.Sent = resources.OutcomeError, resources.SentAnswered
 	s.phase.Store(phaseSend)
 	s.refuse(1, e.err.Code, string(e.err.State[:]), string(e.err.Message))
@@ -224,7 +268,10 @@ func (s *session) answer(u *upstream, reply []byte) error {
 	d := &s.diag
 	s.call.Sent = resources.SentAnswered
 	s.call.RespBytes += int64(len(reply))
-	d.rows, d.foundAt, d.hasFound = -1, nil, false
+	d.rows, d.rowsAt = -1, nil
+	if !s.keepsFound() {
+		d.foundAt, d.hasFound = nil, false
+	}
 	u.owner = nil
 	s.phase.Store(phaseSend)
 	err := s.client.write(reply)

@@ -14,9 +14,9 @@ import (
 // executes it knows it by one of its own.
 type stmt struct {
 	id      uint32
-	key     string // database, sql_mode and text
+	key     string // database, reading and text
 	db      string // in which it was prepared
-	mode    string // sql_mode under which it was prepared, as SQL
+	reading reading
 	text    []byte
 	scan    sql.Statement
 	digest  *digest
@@ -47,11 +47,7 @@ func (s *session) prepare() bool {
 	s.scan.Flags = 0 // nothing is executed
 	st := &stmt{text: append([]byte(nil), s.text...), digest: s.digest, scan: s.scan}
 	st.scan.Flags = flags
-	st.db, st.mode = s.db, s.mode()
-	st.key = st.db + "\x00" + st.mode + "\x00" + string(st.text)
-	if st.cut = !s.rest.Done(); st.cut {
-		st.key = "\x01" + utoa(uint32(s.rs.ID)) + "." + utoa(s.nextID)
-	}
+	st.db, st.cut = s.db, !s.rest.Done()
 	s.preparing = st
 	return s.govern(s.r.ops.commands[mysql.ComStmtPrepare])
 }
@@ -73,6 +69,12 @@ func (s *session) answeredPrepare(u *upstream, packet []byte) {
 	}
 	if st.cut {
 		s.pin(pinUnknown, "a prepared statement that is too long to be prepared again")
+	}
+	s.listed(u, ok.Warnings > 0)
+	st.reading = s.reading(u)
+	st.key = st.db + "\x00" + string(st.reading.sql()) + "\x00" + string(st.text)
+	if st.cut {
+		st.key = "\x01" + utoa(uint32(s.rs.ID)) + "." + utoa(s.nextID)
 	}
 	u.keep(st.key, ok.ID, s.r.set.Pool.Stmts)
 	s.nextID++
@@ -111,6 +113,7 @@ func (s *session) prepared() bool {
 	case mysql.ComStmtReset:
 		if s.up == nil {
 			st.fault = nil
+			s.diag.rows, s.diag.rowsAt = 0, nil // as behind every OK
 			return s.ok(1)
 		}
 		defer func() { st.long, st.cursor, st.fault = false, false, nil; s.loosen() }()
@@ -148,7 +151,8 @@ func (s *session) resolve(u *upstream) error {
 	} else if st.cut {
 		return errPrelude{errors.New("a prepared statement of more than a megabyte is not kept any more: prepare it again")}
 	} else {
-		if err := s.asPrepared(u, st.db, st.mode); err != nil {
+		present := s.reading(u)
+		if err := s.asPrepared(u, st.db, st.reading, present); err != nil {
 			return err
 		}
 		u.out = appendCommand(u.out, mysql.ComStmtPrepare, string(st.text))
@@ -157,7 +161,7 @@ func (s *session) resolve(u *upstream) error {
 		}
 		u.out = u.out[:0]
 		id, err := u.prepareReply()
-		if back := s.asPrepared(u, s.db, s.mode()); back != nil {
+		if back := s.asPrepared(u, s.db, present, st.reading); back != nil {
 			return back
 		}
 		if err != nil {
@@ -166,47 +170,12 @@ func (s *session) resolve(u *upstream) error {
 		k = u.keep(st.key, id, s.r.set.Pool.Stmts)
 	}
 	// The connection may know other types than the client's, from whoever executed the statement here last.
-	if s.cmd == mysql.ComStmtExecute && st.params > 0 && !bytes.Equal(k.types, st.types) {
+	if s.statement() && st.params > 0 && !bytes.Equal(k.types, st.types) {
 		k.types = append(k.types[:0], st.types...)
 		return s.withTypes(st, k.id)
 	}
 	mysql.PutStmtID(s.req[mysql.HeaderLen:], k.id)
 	return nil
-}
-
-// mode is the session's sql_mode, as SQL.
-func (s *session) mode() string {
-	if v, ok := s.vars.get("sql_mode"); ok {
-		return string(appendValue(nil, v))
-	}
-	return "DEFAULT"
-}
-
-// asPrepared gives u a database and a sql_mode that are not the session's present ones: a statement means what it meant
-// where it was prepared.
-func (s *session) asPrepared(u *upstream, db, mode string) error {
-	if s.stmt.db == s.db && s.stmt.mode == s.mode() {
-		return nil
-	}
-	if len(u.out) > 0 {
-		if err := u.write(u.out); err != nil {
-			return err
-		}
-	}
-	u.owner = nil
-	var err error
-	if db != "" && s.stmt.db != s.db {
-		err = u.simple(mysql.ComInitDB, db)
-	}
-	if err == nil && s.stmt.mode != s.mode() {
-		err = u.simple(mysql.ComQuery, "SET @@SESSION.sql_mode="+mode)
-	}
-	u.out = u.out[:0]
-	var se *mysql.ServerError
-	if errors.As(err, &se) {
-		return errPrelude{se.Clone()}
-	}
-	return err
 }
 
 // closeStmt forgets a statement. There is no reply. It stays prepared where it was executed, for whoever prepares the same
@@ -345,7 +314,9 @@ func (u *upstream) prepareReply() (uint32, error) {
 			if err != nil {
 				return 0, err
 			}
-			id = ok.ID
+			if id = ok.ID; ok.Warnings > 0 {
+				u.warnOf, u.warned = nil, true
+			}
 		case mysql.Terminal:
 			if b[mysql.HeaderLen] == 0xff {
 				se, err := mysql.ParseERR(b[mysql.HeaderLen:n], u.caps)
@@ -353,6 +324,7 @@ func (u *upstream) prepareReply() (uint32, error) {
 					return 0, err
 				}
 				u.use(n)
+				u.warnOf, u.warned = nil, true
 				return 0, errRefused{err: se.Clone()}
 			}
 		}
@@ -392,7 +364,16 @@ func (s *session) longData(st *stmt) bool {
 
 // rememberTypes keeps the types of a statement's parameters: clients send them once, connections need them once each.
 func (s *session) rememberTypes(st *stmt, payload []byte) error {
-	if s.cmd != mysql.ComStmtExecute || st.params == 0 {
+	switch {
+	case st.params == 0:
+		return nil
+	case s.cmd == mysql.ComStmtBulkExecute:
+		e, err := mysql.ParseBulkExecute(payload, st.params)
+		if err == nil && e.TypesEnd > e.Types {
+			st.types = append(st.types[:0], payload[e.Types:e.TypesEnd]...)
+		}
+		return err
+	case s.cmd != mysql.ComStmtExecute:
 		return nil
 	}
 	e, err := mysql.ParseExecute(payload, st.params, s.class.caps)
@@ -410,15 +391,32 @@ func (s *session) rememberTypes(st *stmt, payload []byte) error {
 func (s *session) withTypes(st *stmt, id uint32) error {
 	payload := s.req[mysql.HeaderLen:]
 	mysql.PutStmtID(payload, id)
-	e, err := mysql.ParseExecute(payload, st.params, s.class.caps)
-	if err != nil || e.NewTypes || len(st.types) == 0 {
-		return err
+	at, told := 0, false
+	if s.cmd == mysql.ComStmtBulkExecute {
+		e, err := mysql.ParseBulkExecute(payload, st.params)
+		if err != nil {
+			return err
+		}
+		told = e.TypesEnd > e.Types
+	} else {
+		e, err := mysql.ParseExecute(payload, st.params, s.class.caps)
+		if err != nil {
+			return err
+		}
+		at, told = e.Types, e.NewTypes
+	}
+	if told || len(st.types) == 0 {
+		return nil
 	}
 	size, _ := mysql.Header(s.req)
 	if !s.rest.Done() && size+len(st.types) >= mysql.MaxPayload {
 		return errPrelude{errors.New("a command of 16 MiB or more without the types of its parameters fits nowhere but where they were sent")}
 	}
-	body := mysql.AppendExecuteWithTypes(mysql.AppendHeader(nil, size+len(st.types), 0), payload, e.Types, st.types)
-	s.req = body
+	body := mysql.AppendHeader(nil, size+len(st.types), 0)
+	if s.cmd == mysql.ComStmtBulkExecute {
+		s.req = mysql.AppendBulkWithTypes(body, payload, st.types)
+	} else {
+		s.req = mysql.AppendExecuteWithTypes(body, payload, at, st.types)
+	}
 	return nil
 }

@@ -245,3 +245,73 @@ func (u *upstream) ask(query string) ([]byte, error) {
 	}
 	return u.scalar()
 }
+
+// capture returns the whole reply to a query of the agent's own.
+func (u *upstream) capture(query string) ([]byte, error) {
+	u.out = appendCommand(u.out[:0], mysql.ComQuery, query)
+	if err := u.write(u.out); err != nil {
+		return nil, err
+	}
+	var rep mysql.Reply
+	var all []byte
+	rep.Start(mysql.ComQuery, u.caps)
+	for !rep.Done() {
+		n, step, err := rep.Next(u.buffered())
+		if err != nil {
+			return nil, err
+		}
+		if step == mysql.NeedMore {
+			if err := u.fill(maxWarnings); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if len(all)+n > maxWarnings {
+			return nil, errTooLong
+		}
+		all = append(all, u.buffered()[:n]...)
+		u.use(n)
+	}
+	return all, nil
+}
+
+// scalar reads a result of one row with one column, and everything up to its end. A NULL is empty.
+func (u *upstream) scalar() ([]byte, error) {
+	var rep mysql.Reply
+	var value []byte
+	rep.Start(mysql.ComQuery, u.caps)
+	row := 2 // packets before the row: the number of columns, its definition, and maybe an EOF
+	if !u.caps.Has(mysql.ClientDeprecateEOF) {
+		row++
+	}
+	for packets := 0; !rep.Done(); packets++ {
+		if err := u.need(mysql.HeaderLen, maxWarnings); err != nil {
+			return nil, err
+		}
+		n, _ := mysql.Header(u.buffered())
+		if err := u.need(mysql.HeaderLen+n, maxWarnings); err != nil {
+			return nil, err
+		}
+		b := u.buffered()[:mysql.HeaderLen+n]
+		n, step, err := rep.Next(b)
+		if err != nil {
+			return nil, err
+		}
+		if step == mysql.Terminal && b[mysql.HeaderLen] == 0xff {
+			se, err := mysql.ParseERR(b[mysql.HeaderLen:n], u.caps)
+			if err != nil {
+				return nil, err
+			}
+			err = se.Clone()
+			u.use(n)
+			return nil, err
+		}
+		if step == mysql.Forward && packets == row {
+			if v, _ := mysql.LenencString(b[mysql.HeaderLen:]); v != nil {
+				value = append([]byte(nil), v...)
+			}
+		}
+		u.use(n)
+	}
+	return value, nil
+}

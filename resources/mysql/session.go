@@ -1,8 +1,10 @@
 package mysql
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/mysql"
@@ -72,6 +74,7 @@ type session struct {
 
 	preparing *stmt // the newest COM_STMT_PREPARE
 	over      bool  // the session ends
+	dismissed bool  // the client was told to leave
 	serverErr bool  // the server answered with an error
 
 	// Where it runs, see worker.go; nil: on a goroutine of its own.
@@ -86,6 +89,8 @@ type session struct {
 	began atomic.Int64 // when the open transaction began; 0: there is none
 	busy  atomic.Pointer[upstream]
 	kills atomic.Pointer[killing] // of what is executed; nil: none
+
+	parting atomic.Int64 // the session leaves; for so long it waits for a command to refuse (ns); 0: it stays
 }
 
 // Phases of a session.
@@ -108,39 +113,53 @@ func (s *session) enter(phase uint32) {
 func (s *session) serve() {
 	ok := s.login()
 	if ok {
-		s.enter(phaseIdle)
-		if ok = s.boundary() != resources.Drain; ok && s.settleOn() {
+		s.loggedIn()
+		if s.settleOn() {
 			return
 		}
 	}
 	for ok {
-		ok = s.oneCommand() && s.boundary() != resources.Drain
+		ok = s.oneCommand()
 	}
 	s.end()
 }
 
 // oneCommand reads the next command and executes it. It returns false when the session ends.
 func (s *session) oneCommand() bool {
-	if !s.next() {
+	err := s.next()
+	if err != nil && s.crossed(err) {
+		err = s.next()
+		s.client.deadline(time.Time{})
+	}
+	if err != nil {
 		return false
 	}
 	s.lock()
+	wasOpen := s.began.Load() != 0
 	ok := s.command()
 	s.mu.Unlock()
 	s.enter(phaseIdle)
+	if ok {
+		s.settleDown(wasOpen)
+	} else {
+		s.dismiss()
+	}
 	return ok
 }
 
+// errNoCommand is what next returns of a client that was told already what is wrong.
+var errNoCommand = errors.New("what the client sent is no command")
+
 // next reads the next command: whole when it is small enough to be gathered, else its beginning.
-func (s *session) next() bool {
+func (s *session) next() error {
 	w := &s.client
 	if err := w.need(mysql.HeaderLen, gatherMax); err != nil {
-		return false
+		return err
 	}
 	n, seq := mysql.Header(w.buffered())
 	if seq != 0 || n == 0 {
 		s.refuse(1, 1156, "08S01", "Got packets out of order")
-		return false
+		return errNoCommand
 	}
 	s.rest = mysql.Request{}
 	whole := mysql.HeaderLen + n
@@ -149,11 +168,11 @@ func (s *session) next() bool {
 		return s.nextLarge()
 	}
 	if err := w.need(whole, gatherMax); err != nil {
-		return false
+		return err
 	}
 	s.req, s.size = w.buffered()[:whole], whole
 	s.cmd = mysql.Command(s.req[mysql.HeaderLen])
-	return true
+	return nil
 }
 
 // done takes the command out of the client's buffer.
@@ -193,8 +212,12 @@ func (s *session) setStatus(st mysql.Status) {
 			s.began.Store(0)
 		}
 	}
-	s.status = st
+	s.status = st &^ momentary
 }
+
+// momentary are the status flags that say something of one statement only, and not of the session.
+const momentary = mysql.StatusNoIndexUsed | mysql.StatusNoGoodIndexUsed | mysql.StatusCursorExists | mysql.StatusLastRowSent |
+	mysql.StatusMetadataChanged | mysql.StatusQueryWasSlow | mysql.StatusPSOutParams | mysql.StatusSessionStateChanged
 
 // dialect is how the server reads the session's statements.
 func (s *session) dialect() sql.Dialect {

@@ -37,6 +37,7 @@ type Settings struct {
 	Hold        resources.Duration `yaml:"hold,omitempty" json:"hold" doc:"how long a write waits, unsent, while the primary is being replaced; 0: not at all" default:"5s" bounds:"0 to 1m" reload:"drain"`
 	MaxTxn      resources.Duration `yaml:"max-transaction,omitempty" json:"max-transaction" doc:"longest transaction; a longer one is rolled back and its client disconnected; 0: no limit" default:"0s" bounds:"0 to 24h" reload:"drain"`
 	MaxTxnIdle  resources.Duration `yaml:"max-transaction-idle,omitempty" json:"max-transaction-idle" doc:"longest silence of a client inside a transaction; 0: no limit" default:"0s" bounds:"0 to 24h" reload:"drain"`
+	RequireTLS  bool               `yaml:"require-tls,omitempty" json:"require-tls" doc:"refuse logins of clients without TLS (error 3159), except by unix sockets, as require_secure_transport of servers does; needs tls of the resource" default:"false" reload:"drain"`
 	ClearKey    bool               `yaml:"allow-public-key-retrieval,omitempty" json:"allow-public-key-retrieval" doc:"log in at servers without TLS with a key that the server sends unprotected (caching_sha2_password)" default:"false" reload:"drain"`
 	Version     string             `yaml:"server-version,omitempty" json:"server-version,omitempty" doc:"version that clients are greeted with before a server has told its own" reload:"drain"`
 }

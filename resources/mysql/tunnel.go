@@ -273,7 +273,7 @@ func (s *session) local(op resources.OpID, answer func() bool) bool {
 		Session: s.rs, View: s, Start: s.start, Op: op, Class: s.r.rt.Ops().Info(op).Class, Retry: resources.RetryNever,
 		ReqBytes: int64(len(s.req)),
 	}
-	if stop := s.r.rt.Begin(c); stop != nil {
+	if stop := s.begin(c); stop != nil {
 		return s.stopped(stop)
 	}
 	ok := answer()

@@ -13,22 +13,22 @@ import (
 const gatherMax = 1 << 20
 
 // nextLarge gathers the beginning of a command that is longer than may be gathered.
-func (s *session) nextLarge() bool {
+func (s *session) nextLarge() error {
 	s.lenient(&s.rest)
 	if err := s.client.need(gatherMax, gatherMax); err != nil {
-		return false
+		return err
 	}
 	n, err := s.rest.Next(s.client.buffered())
 	if err != nil {
 		s.refuse(1, 1156, "08S01", "Got packets out of order")
-		return false
+		return errNoCommand
 	}
 	if s.oversize() {
-		return false
+		return errNoCommand
 	}
 	s.req, s.size = s.client.buffered()[:n], n
 	s.cmd = mysql.Command(s.req[mysql.HeaderLen])
-	return true
+	return nil
 }
 
 // lenient makes a request take sequence ids as they come where the client compresses: nobody checks those inside of

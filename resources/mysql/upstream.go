@@ -27,6 +27,7 @@ type upstream struct {
 	offers  mysql.Caps // what the server can do
 	charset byte       // its default collation
 	tracked bool       // the server reports what changes in the session
+	reading reading    // how it reads statements where no session has changed that
 
 	// What a statement finds when it is executed here.
 	vars    *vars
@@ -202,7 +203,7 @@ func (u *upstream) track(ctx context.Context) error {
 	if !u.caps.Has(mysql.ClientSessionTrack) { // it may take the variables all the same
 		return nil
 	}
-	if err := u.simple(mysql.ComQuery, u.trackers()); err != nil {
+	if err := u.begins(); err != nil {
 		var se *mysql.ServerError
 		if errors.As(err, &se) {
 			return nil
@@ -223,7 +224,10 @@ func (u *upstream) simple(cmd mysql.Command, arg string) error {
 }
 
 // okReply reads the reply of a command that is answered OK or with an error.
-func (u *upstream) okReply() error {
+func (u *upstream) okReply() error { return u.okTold(nil) }
+
+// okTold is okReply for one who wants to know what the server reports with its OK.
+func (u *upstream) okTold(told func(track []byte)) error {
 	p, _, err := u.packet(1 << 20)
 	if err != nil {
 		return err
@@ -234,9 +238,16 @@ func (u *upstream) okReply() error {
 		if err != nil {
 			return err
 		}
+		u.warnOf, u.warned = nil, true
 		return &se
 	}
 	ok, err := mysql.ParseOK(p, u.caps)
+	if ok.Warnings > 0 {
+		u.warnOf, u.warned = nil, true
+	}
+	if told != nil && err == nil {
+		told(ok.Track)
+	}
 	u.status = ok.Status
 	return err
 }

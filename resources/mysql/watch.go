@@ -53,6 +53,8 @@ func (s *session) look(now int64, p *resources.Policy) {
 	case phaseIdle:
 		began := s.began.Load()
 		switch {
+		case s.parting.Load() != 0:
+			s.seeOff(now)
 		case began != 0 && over(now-began, s.r.set.MaxTxn):
 			s.expel(began, "settings.max-transaction")
 		case began != 0 && over(idle, s.r.set.MaxTxnIdle):
@@ -165,12 +167,13 @@ func (s *session) spared() bool {
 // cut ends the session from outside, before its next command: one that was read is still executed and answered.
 func (s *session) cut() { s.client.cut(true) }
 
-// drain ends the session when it waits for a command and has no transaction open, or at once.
+// drain ends the session when its client is silent and has no transaction open (leave.go), or at once.
 func (s *session) drain(now bool) {
-	if now || s.phase.Load() == phaseIdle && s.began.Load() == 0 || s.phase.Load() == phaseLogin {
-		s.cut()
-	}
+	at := clock.Now()
+	s.cutLogin(at)
+	s.seeOff(at)
 	if now {
+		s.cut()
 		s.leaving.Store(true)
 		s.client.cut(false)
 		if u := s.busy.Load(); u != nil {

@@ -229,12 +229,15 @@ func (w *wire) pollNow(fd uintptr) {
 	w.events = w.fds[0].Revents
 }
 
-// underlying returns the connection below TLS.
+// underlying returns the connection below TLS and compression.
 func underlying(nc net.Conn) net.Conn {
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn()
+	for {
+		t, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = t.NetConn()
 	}
-	return nc
 }
 
 // past is a deadline that is over.
@@ -245,6 +248,9 @@ func (w *wire) deadline(t time.Time) {
 	if d := w.desc.Load(); d != nil {
 		w.deadlinePolled(t)
 		return
+	}
+	if t.IsZero() {
+		w.state.And(^(cutRead | cutWrite))
 	}
 	_ = w.nc.SetDeadline(t)
 }

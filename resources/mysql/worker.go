@@ -4,7 +4,6 @@ import (
 	"iter"
 
 	"github.com/sluice-mesh/sluice/internal/loop"
-	"github.com/sluice-mesh/sluice/resources"
 )
 
 // A session whose client has a plain connection runs on a loop: as linear code, on a coroutine that the loop resumes when
@@ -147,7 +146,7 @@ func (s *session) turn() {
 		} else {
 			s.breathe()
 		}
-		if !s.oneCommand() || s.boundary() == resources.Drain {
+		if !s.oneCommand() {
 			s.end()
 			s.worker = nil
 			return

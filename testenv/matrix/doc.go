@@ -19,7 +19,7 @@
 //	           where they were, memory is bounded, and the agent's log holds no panic and no race
 //
 // Rows about MySQL have "MySQL" in their names and an arrangement of their own (dbLab): MariaDB servers, mostly with
-// replicas, a bank or single statements as the load (testenv/load/mysql), and no other resource.
+// replicas, a bank or single statements as the load (testenv/load/mysql), and another resource in long tests only.
 //
 // # The others do not notice
 //

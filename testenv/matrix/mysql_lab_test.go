@@ -37,10 +37,17 @@ type dbLab struct {
 	proxies []*fault.Proxy // one for each of dbs.Nodes
 }
 
+// beside reports whether a row has another resource, whose clients must not notice the fault: where latencies can be compared,
+// which is in long tests, and not with an agent that looks for races.
+func (p dbPlan) beside() bool { return alone && !p.race }
+
 // openDB starts everything but the load.
 func openDB(t *testing.T, p dbPlan) *dbLab {
 	t.Helper()
 	l := &dbLab{lab: &lab{T: t, plan: plan{noSide: true}}}
+	if p.beside() {
+		l.side = server.Start(t, server.Redis{})
+	}
 	l.dbs = server.Start(t, p.servers)
 	var endpoints []string
 	for i, n := range l.dbs.Nodes() {
@@ -101,7 +108,40 @@ func (l *dbLab) dbConfig(p dbPlan, endpoints []string) string {
       { users: [{ name: %s, password: "${env:DB_PW}", upstream: { password: "${env:DB_PW}" } }],
         probe: { name: %s, password: "${env:DB_PW}" }%s }
     policy: { %sprobe: %s }
-`, strings.Join(endpoints, `", "`), p.groups, server.MariaDBUser, server.MariaDBProbe, settings, policy, probes)
+`, strings.Join(endpoints, `", "`), p.groups, server.MariaDBUser, server.MariaDBProbe, settings, policy, probes) + l.sideConfig()
+}
+
+// besides begins to measure how clients of the other resource are served, if there is one, and waits until that is known. The
+// load is well by now.
+func (l *dbLab) besides() {
+	l.Helper()
+	if l.side == nil {
+		return
+	}
+	if l.bystand == nil {
+		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour, Timeout: 10 * time.Second,
+			VerifyAddress: l.side.Primary.Addr})
+		l.observe()
+	}
+	l.others.quietLongEnough()
+}
+
+// clean checks what every row promises, behind its end.
+func (l *dbLab) clean() {
+	l.Helper()
+	if l.bystand != nil {
+		if r := l.bystand.Stop(); r.Unsound() > 0 || len(r.Errors) > 0 || r.OK == 0 {
+			l.Errorf("the other resource was not left alone: %v\n%s", r, strings.Join(r.Violations, "\n"))
+		}
+	}
+	if l.others != nil {
+		report, wrong := l.others.compare()
+		l.Log(report)
+		if wrong != "" {
+			l.Error(wrong)
+		}
+	}
+	l.lab.clean()
 }
 
 // client returns the settings of a client of the agent.
@@ -170,6 +210,7 @@ func (l *dbLab) bank(c mysql.BankConfig) *mysql.Bank {
 	}
 	l.Cleanup(func() { b.Stop() })
 	l.thrives(b, c.Rate, 10*time.Second)
+	l.besides()
 	return b
 }
 
@@ -198,6 +239,7 @@ func (l *dbLab) rows(c mysql.Config) *mysql.Runner {
 	}
 	l.Cleanup(func() { r.Stop() })
 	l.thrives(r, c.Rate, 10*time.Second)
+	l.besides()
 	return r
 }
 
@@ -228,11 +270,26 @@ func (l *dbLab) thrives(r running, rate float64, within time.Duration) {
 func (l *dbLab) healed(r running, rate float64) {
 	l.Helper()
 	l.thrives(r, rate, recoverWithin)
+	l.others.recovered()
 }
 
 // dbCalls is how many calls to the resource ended with an outcome.
 func dbCalls(s scrape, outcome string) float64 {
 	return s.sum("sluice_calls_total", "resource", "db", "outcome", outcome)
+}
+
+// visible waits until the metrics show the fault, for two seconds since it was injected.
+func (l *dbLab) visible(what string, shows func(now scrape) bool) {
+	l.Helper()
+	left := max(visibleWithin-time.Since(l.since), 100*time.Millisecond)
+	l.await(left, "the metrics to show "+what, func() error {
+		if now := l.scrape(); !shows(now) {
+			return fmt.Errorf("they do not: %.0f calls ended as unknown since the fault, %.0f as unavailable; %s",
+				dbCalls(now, "unknown")-dbCalls(l.before, "unknown"), dbCalls(now, "unavailable")-dbCalls(l.before, "unavailable"),
+				l.dbEndpoints())
+		}
+		return nil
+	})
 }
 
 // shows waits until calls ended with an outcome since the fault.

@@ -51,7 +51,7 @@ func TestRow02MySQLServerFrozen(t *testing.T) {
 func TestRow03MySQLReset(t *testing.T) {
 	l := openDB(t, dbPlan{})
 	b := l.bank(mysql.BankConfig{Reads: true})
-	l.inject(func() { l.proxies[0].Set(fault.ResetAfter(700).Down()) })
+	l.inject(func() { l.proxies[0].Set(fault.ResetAfter(1500).Down()) })
 	l.shows("unknown")
 	l.lasts(500 * time.Millisecond)
 	l.proxies[0].MustHaveFired(t, fault.KindReset)
