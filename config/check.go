@@ -61,6 +61,9 @@ func (d *decoder) agent(n *node, a *Agent) {
 			check(text.key, fmt.Errorf("%s has spaces or control characters, or more than 255 bytes: write one word", quote(text.value)))
 		}
 	}
+	for i := range a.Exports {
+		d.export(n, fmt.Sprintf("exports[%d]", i), a, &a.Exports[i])
+	}
 	if g := a.Metrics.Graphite; g != nil {
 		if g.Address != "" {
 			check("metrics.graphite.address", checkAddress(g.Address, false))
@@ -68,6 +71,36 @@ func (d *decoder) agent(n *node, a *Agent) {
 		if strings.ContainsFunc(g.Prefix, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			check("metrics.graphite.prefix", fmt.Errorf("%s has characters that Graphite does not take: use letters, digits, . _ -", quote(g.Prefix)))
 		}
+	}
+}
+
+// export checks a service that the agent registers, and fills in what follows from the agent. n is the agent's section.
+func (d *decoder) export(n *node, path string, a *Agent, e *ExportConfig) {
+	at, full := find(n, "agent", path)
+	if len(a.Center) == 0 {
+		d.report(at, full, "exports are registered in the centre, and agent.center names none: set it, or remove them")
+		return
+	}
+	if e.IDC == "" {
+		e.IDC = a.IDC
+	}
+	if e.Group == "" {
+		e.Group = e.IDC
+	}
+	for _, word := range []struct{ key, what, value string }{{"resource", "resource", e.Resource}, {"kind", "kind", e.Kind}, {"group", "group", e.Group}} {
+		written := at.get(word.key)
+		if written == nil && word.value == "" && word.key != "group" {
+			continue // reported as missing
+		}
+		if written == nil && word.value == "" {
+			d.report(at, join(full, word.key), "missing: write the group of the resource, or agent.idc, which it then is")
+			continue
+		}
+		d.name(&node{line: orNode(written, at).line, column: orNode(written, at).column, text: word.value}, join(full, word.key), word.what)
+	}
+	if e.Address != "" {
+		where, path := find(n, "agent", path+".address")
+		d.refused(where, path, checkAddress(e.Address, false))
 	}
 }
 

@@ -14,7 +14,15 @@ import (
 type Config struct {
 	Agent     Agent
 	Resources map[string]*Resource // by name
+	Wants     map[string]*Want     // resources that the centre defines, by name; none is in Resources too
 	Path      string               // the file, as it was given
+}
+
+// Want is a resource of which the file says only where it listens: what it is comes from the centre.
+type Want struct {
+	Name   string              `yaml:"-" json:"-"`
+	Listen resources.Addresses `yaml:"listen" json:"listen" doc:"where applications connect" required:"true" reload:"drain"`
+	Labels map[string]string   `yaml:"labels,omitempty" json:"labels,omitempty" doc:"above those of the centre" reload:"live"`
 }
 
 // Resource is one resource of a config: its spec, and the settings of its kind as its driver decoded them.
@@ -28,18 +36,35 @@ type Resource struct {
 
 // Agent is the agent's own section. The tags are those of [resources.Spec].
 type Agent struct {
-	Name        string         `yaml:"name,omitempty" json:"name" doc:"name of this agent in metrics and in the centre" default:"the host's name" reload:"restart"`
-	Application string         `yaml:"application,omitempty" json:"application" doc:"who calls: what stands for clients that do not name themselves" default:"name" reload:"restart"`
-	IDC         string         `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; reads: nearest prefers its groups" reload:"restart"`
-	Admin       string         `yaml:"admin,omitempty" json:"admin" doc:"where the HTTP interface listens: host:port or unix:/path" default:"127.0.0.1:8002" reload:"restart"`
-	Data        string         `yaml:"data,omitempty" json:"data" doc:"folder of the admin token, commands and resources that were changed over HTTP" default:"./data" reload:"restart"`
-	Center      []string       `yaml:"center,omitempty" json:"center,omitempty" doc:"URLs of the governance centre; empty: this file is all there is" reload:"restart"`
-	Metrics     MetricsConfig  `yaml:"metrics,omitempty" json:"metrics" doc:"where metrics go besides /metrics" reload:"restart"`
-	Log         LogConfig      `yaml:"log,omitempty" json:"log" doc:"the agent's own log, on stderr" reload:"restart"`
-	Memory      resources.Size `yaml:"memory,omitempty" json:"memory" doc:"memory that the agent may use: near it, connections and then calls are refused; 0 means as much as GOMEMLIMIT and the cgroup allow" default:"0" bounds:"32MiB to 1024GiB; 0 means no limit of its own" reload:"restart"`
-	Loops       int            `yaml:"loops,omitempty" json:"loops" doc:"number of I/O loops; 0 means half of the processors, at least 1" default:"0" bounds:"0 to 1024" reload:"restart"`
-	Drain       DrainConfig    `yaml:"drain,omitempty" json:"drain" doc:"how the agent stops" reload:"live"`
+	Name        string            `yaml:"name,omitempty" json:"name" doc:"name of this agent in metrics and in the centre" default:"the host's name" reload:"restart"`
+	Application string            `yaml:"application,omitempty" json:"application" doc:"who calls: what stands for clients that do not name themselves" default:"name" reload:"restart"`
+	IDC         string            `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; reads: nearest prefers its groups" reload:"restart"`
+	Admin       string            `yaml:"admin,omitempty" json:"admin" doc:"where the HTTP interface listens: host:port or unix:/path" default:"127.0.0.1:8002" reload:"restart"`
+	Data        string            `yaml:"data,omitempty" json:"data" doc:"folder of the admin token, commands and resources that were changed over HTTP" default:"./data" reload:"restart"`
+	Labels      map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" doc:"what this agent is about, for selecting it in the centre: tier: web" reload:"restart"`
+	Center      []string          `yaml:"center,omitempty" json:"center,omitempty" doc:"URLs of the governance centre; empty: this file is all there is" reload:"restart"`
+	Join        resources.Secret  `yaml:"join,omitempty" json:"join" doc:"token with which the agent joins the centre's mesh the first time" default:"the variable SLUICE_JOIN" reload:"restart"`
+	Exports     []ExportConfig    `yaml:"exports,omitempty" json:"exports,omitempty" doc:"services beside this agent that it registers in the centre while they can be connected to" reload:"restart"`
+	Metrics     MetricsConfig     `yaml:"metrics,omitempty" json:"metrics" doc:"where metrics go besides /metrics" reload:"restart"`
+	Log         LogConfig         `yaml:"log,omitempty" json:"log" doc:"the agent's own log, on stderr" reload:"restart"`
+	Memory      resources.Size    `yaml:"memory,omitempty" json:"memory" doc:"memory that the agent may use: near it, connections and then calls are refused; 0 means as much as GOMEMLIMIT and the cgroup allow" default:"0" bounds:"32MiB to 1024GiB; 0 means no limit of its own" reload:"restart"`
+	Loops       int               `yaml:"loops,omitempty" json:"loops" doc:"number of I/O loops; 0 means half of the processors, at least 1" default:"0" bounds:"0 to 1024" reload:"restart"`
+	Drain       DrainConfig       `yaml:"drain,omitempty" json:"drain" doc:"how the agent stops" reload:"live"`
 }
+
+// ExportConfig is a service beside the agent that others may call.
+type ExportConfig struct {
+	Resource string `yaml:"resource" json:"resource" doc:"name of the resource in the centre that gets the endpoint" required:"true" reload:"restart"`
+	Kind     string `yaml:"kind" json:"kind" doc:"what the service speaks" required:"true" reload:"restart"`
+	Group    string `yaml:"group,omitempty" json:"group" doc:"group of the resource" default:"agent.idc" reload:"restart"`
+	IDC      string `yaml:"idc,omitempty" json:"idc" doc:"data centre of the service" default:"agent.idc" reload:"restart"`
+	Address  string `yaml:"address" json:"address" doc:"where others reach it, host:port; checked by connecting every 2s" required:"true" reload:"restart"`
+	Role     string `yaml:"role,omitempty" json:"role" doc:"primary, replica or any" default:"any" bounds:"primary, replica, any" reload:"restart"`
+	Weight   int    `yaml:"weight,omitempty" json:"weight" doc:"share of the group's traffic" default:"100" bounds:"0 to 10000" reload:"restart"`
+}
+
+// SetDefaults fills what does not depend on other fields.
+func (e *ExportConfig) SetDefaults() { e.Role, e.Weight = "any", resources.DefaultWeight }
 
 // MetricsConfig says where metrics are pushed to. They are always served at /metrics.
 type MetricsConfig struct {
@@ -104,6 +129,9 @@ type Options struct {
 	FilterSettings func(name string) (settings any, ok bool)
 	// FilterNames are the names that FilterSettings knows, for hints and the reference.
 	FilterNames []string
+	// ListenOptional lets ParseResource take a resource without `listen`: in the centre it is each agent that says where it
+	// listens.
+	ListenOptional bool
 }
 
 // Load reads and checks a file. An error that is not from reading it is of type [*Errors] and holds every problem.
@@ -146,7 +174,7 @@ func (o Options) Parse(name string, data []byte) (*Config, error) {
 	var f file
 	f.Agent.SetDefaults()
 	d.value(root, reflect.ValueOf(&f).Elem(), place{})
-	cfg := &Config{Agent: f.Agent, Resources: make(map[string]*Resource), Path: name}
+	cfg := &Config{Agent: f.Agent, Resources: make(map[string]*Resource), Wants: make(map[string]*Want), Path: name}
 	d.agent(root.get("agent"), &cfg.Agent)
 
 	taken := listeners{d: d}
@@ -154,12 +182,14 @@ func (o Options) Parse(name string, data []byte) (*Config, error) {
 	if list := root.get("resources"); list != nil && list.kind == mapNode {
 		for _, p := range list.pairs {
 			path := join("resources", p.key.text)
-			r := d.resource(p.value, path, p.key)
-			if r == nil {
-				continue
+			var listen resources.Addresses
+			if wanted(p.value) && len(cfg.Agent.Center) > 0 {
+				w := d.want(p.value, path, p.key)
+				cfg.Wants[p.key.text], listen = w, w.Listen
+			} else if r := d.resource(p.value, path, p.key); r != nil {
+				cfg.Resources[p.key.text], listen = r, r.Spec.Listen
 			}
-			cfg.Resources[p.key.text] = r
-			for i, address := range r.Spec.Listen {
+			for i, address := range listen {
 				at, full := findItem(p.value, path, "listen", i)
 				taken.add(at, full, address)
 			}
@@ -174,7 +204,7 @@ func (o Options) Parse(name string, data []byte) (*Config, error) {
 // ParseResource is [ParseResource] with options.
 func (o Options) ParseResource(name string, data []byte) (*Resource, error) {
 	root, src, problems := parseTree(name, data)
-	d := &decoder{file: name, src: src, problems: problems, secrets: make(map[*node]resources.Secret), options: o, remote: true}
+	d := &decoder{file: name, src: src, problems: problems, secrets: make(map[*node]resources.Secret), options: o, remote: true, anywhere: o.ListenOptional}
 	if root == nil {
 		return nil, d.finish()
 	}

@@ -83,7 +83,7 @@ func TestWholeExample(t *testing.T) {
 		Log:     LogConfig{Level: "info", Format: "text"},
 		Drain:   DrainConfig{Wait: 3e9, Timeout: 30e9},
 	}
-	if diff := cmp.Diff(wantAgent, cfg.Agent); diff != "" {
+	if diff := cmp.Diff(wantAgent, cfg.Agent, cmp.Comparer(func(a, b resources.Secret) bool { return a == b })); diff != "" {
 		t.Errorf("agent (-want +got):\n%s", diff)
 	}
 	feed := cfg.Resources["feed-cache"]

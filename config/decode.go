@@ -19,6 +19,7 @@ type decoder struct {
 	secrets  map[*node]resources.Secret // what was decoded as a secret
 	options  Options
 	remote   bool // from HTTP: secrets must be references
+	anywhere bool // listen may be left out
 	visited  int
 	spent    bool // maxNodes was reached and reported
 }
@@ -32,7 +33,10 @@ type (
 	}
 )
 
-var secretType = reflect.TypeFor[resources.Secret]()
+var (
+	secretType = reflect.TypeFor[resources.Secret]()
+	specType   = reflect.TypeFor[resources.Spec]()
+)
 
 func (d *decoder) report(n *node, path, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: d.file, Line: n.line, Column: n.column, Path: path,
@@ -316,7 +320,7 @@ func (d *decoder) structure(n *node, v reflect.Value, at place) {
 		d.value(p.value, v.FieldByIndex(f.index), in)
 	}
 	for _, f := range fields {
-		if f.tag.Get("required") == "true" && !written[f.key] {
+		if f.tag.Get("required") == "true" && !written[f.key] && !(d.anywhere && v.Type() == specType && f.key == "listen") {
 			d.report(n, at.path, "%s is missing: %s", f.key, f.tag.Get("doc"))
 		}
 	}

@@ -61,6 +61,9 @@ How values are written:
 **Reload** says what a change takes: *live* holds at once, *drain* re-opens the resource while its sessions end at their
 boundaries, *restart* holds from the next start of the agent. A section that is marked *off* does nothing until it is
 written; ` + "`{}`" + ` switches it on with its defaults. Unknown keys are errors.
+
+An entry of ` + "`resources`" + ` that has a ` + "`kind`" + ` is the file's, whole. One that has only ` + "`listen`" + `, and
+perhaps ` + "`labels`" + `, is defined in the centre.
 `
 
 type refWriter struct {

@@ -18,19 +18,16 @@ func (d *decoder) resource(n *node, path string, name *node) *Resource {
 	}
 	d.name(name, path, "resource")
 	r := &Resource{Spec: &resources.Spec{Name: name.text}}
+	if wanted(n) && !d.remote {
+		d.report(n.get("listen"), path, "only listen is written here, so the centre would say what it is, but agent.center names none: set it, or write kind and groups")
+		return nil
+	}
 	r.Driver = d.driver(n, path)
 	r.Spec.Policy = defaults(r.Driver)
 	d.value(n, reflect.ValueOf(r.Spec).Elem(), place{path: path})
 	r.Spec.Policy.Fill() // what depends on what was written
 	d.groups(n, path, r.Spec)
-	for i, address := range r.Spec.Listen {
-		if at, full := findItem(n, path, "listen", i); at.kind == textNode { // else reported as no text
-			d.refused(at, full, checkAddress(address, true))
-		}
-	}
-	if l := n.get("listen"); l != nil && len(r.Spec.Listen) == 0 && (l.kind == listNode || l.kind == nullNode) {
-		d.report(l, join(path, "listen"), "empty: write at least one address, such as 127.0.0.1:6380")
-	}
+	d.listen(n, path, r.Spec.Listen)
 	if t := r.Spec.Policy.Trace; t != nil && t.OTLP != "" {
 		at, full := find(n, path, "policy.trace.otlp")
 		d.refused(at, full, checkURL(t.OTLP))
@@ -46,6 +43,41 @@ func (d *decoder) resource(n *node, path string, name *node) *Resource {
 	}
 	d.filters(n, path, r.Spec)
 	return r
+}
+
+// listen checks where a resource listens.
+func (d *decoder) listen(n *node, path string, addresses resources.Addresses) {
+	for i, address := range addresses {
+		if at, full := findItem(n, path, "listen", i); at.kind == textNode { // else reported as no text
+			d.refused(at, full, checkAddress(address, true))
+		}
+	}
+	if l := n.get("listen"); l != nil && len(addresses) == 0 && (l.kind == listNode || l.kind == nullNode) && !d.anywhere {
+		d.report(l, join(path, "listen"), "empty: write at least one address, such as 127.0.0.1:6380")
+	}
+}
+
+// wanted reports whether an entry says only where to listen, so that the centre says the rest. An entry with a kind is the
+// file's, whole.
+func wanted(n *node) bool {
+	if n.kind != mapNode || n.get("listen") == nil {
+		return false
+	}
+	for _, p := range n.pairs {
+		if p.key.text != "listen" && p.key.text != "labels" {
+			return false
+		}
+	}
+	return true
+}
+
+// want decodes such an entry.
+func (d *decoder) want(n *node, path string, name *node) *Want {
+	d.name(name, path, "resource")
+	w := &Want{Name: name.text}
+	d.value(n, reflect.ValueOf(w).Elem(), place{path: path})
+	d.listen(n, path, w.Listen)
+	return w
 }
 
 // driver finds the driver of the kind that is written, or reports what is wrong with it.
@@ -159,6 +191,9 @@ func (d *decoder) filters(n *node, path string, spec *resources.Spec) {
 // unless it holds one of those.
 func (r *Resource) JSON() ([]byte, error) {
 	spec := *r.Spec
+	if spec.Listen == nil { // as ListenOptional allows; null would not be read back
+		spec.Listen = resources.Addresses{}
+	}
 	if len(spec.Policy.Filters) > 0 {
 		shown := make(map[string]any, len(spec.Policy.Filters))
 		for name, settings := range spec.Policy.Filters {

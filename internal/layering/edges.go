@@ -98,6 +98,21 @@ var edges = []edge{
 		Reason: "what starts servers and breaks connections for tests has no place in a program that people run",
 	},
 
+	// Inside the centre: the rooms keep their own, and meet in the store; the api and the centre itself see all of them.
+	{
+		From: "governance/store/...", To: "governance governance/audit/... governance/auth/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/api/... governance/ui/...",
+		Reason: "the store keeps bytes under keys, whatever they mean",
+	},
+	{
+		From: "governance/audit/... governance/auth/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/ui/...",
+		To:   "governance governance/audit/... governance/auth/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/api/... governance/ui/...", Siblings: 1,
+		Reason: "each room of the centre is tested alone; the api and the centre put them together",
+	},
+	{
+		From: "governance/fleet/... governance/series/...", To: "governance/store/...",
+		Reason: "which agents are linked and what they report comes again from them: it does not belong into the store",
+	},
+
 	// Inside the agent: what is below does not know what is above.
 	{
 		From: "config/...", To: "agent/... governance/... testenv/... cmd/... resources/*/... metrics/... protocols/...",
@@ -155,11 +170,11 @@ var edges = []edge{
 		Reason: "codecs have no state that others share; protocols/mysql pools the states of compressors, which hold nothing between two frames",
 	},
 	{
-		From: "...", Except: commands + " testenv/... agent/filter/conformance/... agent/admin/admintest/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",
-		Reason: "tests belong into test files; what tests of several packages import is testenv, admintest and the conformance suite of filters",
+		From: "...", Except: commands + " testenv/... agent/filter/conformance/... agent/admin/admintest/... agent/link/linktest/... governance/store/storetest/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",
+		Reason: "tests belong into test files; what tests of several packages import is testenv, admintest, linktest and the conformance suites of filters and stores",
 	},
 	{
-		From: "...", Except: "agent/admin/admintest/... agent/filter/conformance/...", To: "agent/admin/admintest/... agent/filter/conformance/...",
+		From: "...", Except: "agent/admin/admintest/... agent/filter/conformance/... agent/link/linktest/... governance/store/storetest/...", To: "agent/admin/admintest/... agent/filter/conformance/... agent/link/linktest/... governance/store/storetest/...",
 		Reason: "these exist for tests and must not be linked into a program",
 	},
 	{
@@ -175,7 +190,7 @@ var edges = []edge{
 		Reason: "these change the process as a whole when they are imported; the admin interface alone serves profiles, from a mux of its own and only while somebody has switched them on",
 	},
 	{
-		From: "...", Except: commands + " testenv/...", Direct: true,
+		From: "...", Except: commands + " testenv/... governance/store/storetest/...", Direct: true,
 		To:     "ext:github.com/alicebob/miniredis/... ext:github.com/google/go-cmp/... ext:go.uber.org/goleak/... ext:pgregory.net/rapid/...",
 		Reason: "embedded servers and test libraries are for tests and the demo",
 	},

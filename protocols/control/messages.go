@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"fmt"
 )
 
 // Version of the protocol. A centre refuses an agent of another one, and says which it speaks.
@@ -28,6 +29,20 @@ const (
 	TypePong    Type = 134 // nothing
 	TypeBye     Type = 135 // Bye: the centre closes the link, and says why
 )
+
+var typeNames = map[Type]string{
+	TypeHello: "Hello", TypeResult: "Result", TypeReport: "Report", TypeState: "State", TypeAnswer: "Answer", TypeExport: "Export",
+	TypePing: "Ping", TypeWelcome: "Welcome", TypeUpdate: "Update", TypeAsk: "Ask", TypeCancel: "Cancel", TypeTune: "Tune",
+	TypePong: "Pong", TypeBye: "Bye",
+}
+
+// String names the type, for errors and logs.
+func (t Type) String() string {
+	if name, ok := typeNames[t]; ok {
+		return name
+	}
+	return fmt.Sprintf("frame of type %d", uint8(t))
+}
 
 // Hello says who the agent is, what it serves and what it has already.
 type Hello struct {
