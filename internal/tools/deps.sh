@@ -21,6 +21,8 @@ sysbench:sysbench:
 php:php-cli:
 php-mysqli:php-mysql:
 python3-pymysql:python3-pymysql:
+etcd:etcd-server:etcd
+etcdctl:etcd-client:
 gcc:gcc:
 '
 
