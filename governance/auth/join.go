@@ -1,0 +1,170 @@
+package auth
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/store"
+	"github.com/sluice-mesh/sluice/protocols/control"
+)
+
+// Join is a token by which agents join the mesh. Its secret is not kept.
+type Join struct {
+	ID       string    `json:"id"`
+	Agent    string    `json:"agent,omitempty"` // names that may join by it, with * for any run of characters; "": any
+	Left     int       `json:"left"`            // agents that may still join by it
+	Hash     []byte    `json:"hash,omitempty"`
+	Author   string    `json:"author"`
+	Created  time.Time `json:"created"`
+	Expires  time.Time `json:"expires"`
+	Revision int64     `json:"revision"`
+}
+
+// Bounds of join tokens.
+const (
+	DefaultJoinLife = time.Hour
+	MaxJoinLife     = 30 * 24 * time.Hour
+	MaxJoinUses     = 100_000
+)
+
+const joinPrefix = "sluice-join."
+
+// AddJoin makes a join token for some agents and returns it with its text, which is shown this once.
+func (a *Auth) AddJoin(ctx context.Context, agent string, uses int, life time.Duration, author string) (Join, string, error) {
+	if life == 0 {
+		life = DefaultJoinLife
+	}
+	if uses == 0 {
+		uses = 1
+	}
+	if life < 0 || life > MaxJoinLife {
+		return Join{}, "", fmt.Errorf("join token: for %s: use up to %s", life, MaxJoinLife)
+	}
+	if uses < 0 || uses > MaxJoinUses {
+		return Join{}, "", fmt.Errorf("join token: %d uses: use 1 to %d", uses, MaxJoinUses)
+	}
+	id, text, hash := secret()
+	now := a.now().UTC()
+	j := Join{ID: id, Agent: agent, Left: uses, Hash: hash, Author: author, Created: now, Expires: now.Add(life)}
+	rev, err := a.put(ctx, "joins/"+id, j, 0)
+	j.Revision, j.Hash = rev, nil
+	return j, joinPrefix + id + "." + text + "." + a.ca.Hash(), err
+}
+
+// Joins lists join tokens, without hashes.
+func (a *Auth) Joins(ctx context.Context) ([]Join, error) {
+	return list[Join](ctx, a.store, "joins/", func(j *Join, rev int64) { j.Revision, j.Hash = rev, nil })
+}
+
+// DeleteJoin ends one, by its id. Agents that joined by it stay.
+func (a *Auth) DeleteJoin(ctx context.Context, id string) error { return a.delete(ctx, "joins/"+id) }
+
+// Join gives an agent its first certificate. The use of the token is on record before the certificate leaves.
+func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (control.JoinAnswer, error) {
+	if err := checkName(r.Name); err != nil {
+		return control.JoinAnswer{}, fmt.Errorf("join: %w", err)
+	}
+	rest, ok := strings.CutPrefix(bearer, joinPrefix)
+	parts := strings.Split(rest, ".")
+	if !ok || len(parts) != 3 || checkName(parts[0]) != nil {
+		return control.JoinAnswer{}, fmt.Errorf("join: this is %w: a join token begins with %s", ErrUnauthorized, joinPrefix)
+	}
+	for range 20 { // another agent may use it at the same time
+		j, err := get[Join](ctx, a.store, "joins/"+parts[0], func(j *Join, rev int64) { j.Revision = rev })
+		if errors.Is(err, store.ErrNotFound) {
+			return control.JoinAnswer{}, fmt.Errorf("join: the token %s is %w: it was deleted, or is of another centre", parts[0], ErrUnauthorized)
+		}
+		if err != nil {
+			return control.JoinAnswer{}, fmt.Errorf("join: %w", err)
+		}
+		if err := j.admits(parts[1], r.Name, a.now()); err != nil {
+			return control.JoinAnswer{}, err
+		}
+		answer, err := a.certify(ctx, r)
+		if err != nil {
+			return answer, err
+		}
+		was := j.Revision
+		j.Left, j.Revision = j.Left-1, 0
+		_, err = a.put(ctx, "joins/"+j.ID, j, was)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return control.JoinAnswer{}, fmt.Errorf("join: %w", err)
+		}
+		return answer, nil
+	}
+	return control.JoinAnswer{}, fmt.Errorf("join: too many agents use this token at once: try again: %w", store.ErrConflict)
+}
+
+// admits says why a token does not let an agent in.
+func (j *Join) admits(secret, agent string, now time.Time) error {
+	switch {
+	case subtle.ConstantTimeCompare(j.Hash, hashOf(secret)) != 1:
+		return fmt.Errorf("join: the token %s is %w: its secret is another one", j.ID, ErrUnauthorized)
+	case !now.Before(j.Expires):
+		return fmt.Errorf("join: the token %s is %w: it expired %s", j.ID, ErrUnauthorized, j.Expires.Format(time.RFC3339))
+	case j.Left <= 0:
+		return fmt.Errorf("join: the token %s is %w: it was used as often as it may be", j.ID, ErrUnauthorized)
+	case !matches(j.Agent, agent):
+		return fmt.Errorf("join: the token %s is %w: it is for agents named %s, and this is %s", j.ID, ErrUnauthorized, j.Agent, agent)
+	}
+	return nil
+}
+
+// Renew gives an agent that has a certificate its next one.
+func (a *Auth) Renew(ctx context.Context, agent string, r control.JoinRequest) (control.JoinAnswer, error) {
+	if agent == "" || r.Name != agent {
+		return control.JoinAnswer{}, fmt.Errorf("renew: %w: the certificate is for %q, the request for %q", ErrUnauthorized, agent, r.Name)
+	}
+	return a.certify(ctx, r)
+}
+
+func (a *Auth) certify(ctx context.Context, r control.JoinRequest) (control.JoinAnswer, error) {
+	if err := a.Admitted(ctx, r.Name); err != nil {
+		return control.JoinAnswer{}, err
+	}
+	cert, expires, err := a.ca.sign(r.Name, r.CSR)
+	if err != nil {
+		return control.JoinAnswer{}, err
+	}
+	return control.JoinAnswer{Certificate: cert, CA: a.ca.PEM(), Expires: expires.UnixMilli()}, nil
+}
+
+// blocked is an agent whose certificates are not accepted.
+type blocked struct {
+	Author string    `json:"author"`
+	Why    string    `json:"why,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
+// Block shuts an agent out, whatever certificate it has; Unblock lets it in again.
+func (a *Auth) Block(ctx context.Context, agent, author, why string) error {
+	if err := checkName(agent); err != nil {
+		return err
+	}
+	_, err := a.put(ctx, "blocked/"+agent, blocked{author, why, a.now().UTC()}, -1)
+	return err
+}
+
+// Unblock is the reverse of Block.
+func (a *Auth) Unblock(ctx context.Context, agent string) error {
+	return a.delete(ctx, "blocked/"+agent)
+}
+
+// Admitted says why an agent is shut out; nil: it is not.
+func (a *Auth) Admitted(ctx context.Context, agent string) error {
+	b, err := get[blocked](ctx, a.store, "blocked/"+agent, func(*blocked, int64) {})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("agent %s is %w: %s shut it out %s: %s", agent, ErrUnauthorized, b.Author, b.Since.Format(time.RFC3339), b.Why)
+}
