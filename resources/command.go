@@ -36,6 +36,7 @@ type Command struct {
 	Delay    Duration       `json:"delay,omitempty"`    // fault: hold the call this long first
 	Rate     Rate           `json:"rate"`               // limit: calls that may pass
 	Burst    int            `json:"burst,omitempty"`    // limit
+	Mode     string         `json:"mode,omitempty"`     // limit: Observe counts what it would refuse; else Enforce
 	Endpoint string         `json:"endpoint,omitempty"` // drain: its address
 	Author   string         `json:"author"`
 	Why      string         `json:"why,omitempty"`
@@ -69,6 +70,12 @@ func (c *Command) Validate(s *Spec) error {
 	}
 	if c.Expires != nil && !c.Expires.After(c.Created) {
 		return fmt.Errorf("expires %s is not after created %s", c.Expires.Format(time.RFC3339), c.Created.Format(time.RFC3339))
+	}
+	if c.Mode != "" && c.Type != CommandLimit {
+		return fmt.Errorf("only a limit has a mode: a %s either holds or does not", c.Type)
+	}
+	if c.Mode != "" && c.Mode != Enforce && c.Mode != Observe {
+		return fmt.Errorf("mode %q is unknown: use enforce or observe", c.Mode)
 	}
 	switch c.Type {
 	case CommandSwitch:
@@ -155,6 +162,9 @@ func (c *Command) Summary() string {
 		parts = append(parts, c.Reply)
 	case CommandLimit:
 		parts = append(parts, c.Rate.String())
+		if c.Mode == Observe {
+			parts = append(parts, "(observing)")
+		}
 	case CommandFault:
 		if c.Delay > 0 {
 			parts = append(parts, "delay "+c.Delay.String())

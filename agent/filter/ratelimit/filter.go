@@ -68,7 +68,7 @@ func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
 		f.limits = append(f.limits, made)
 	}
 	for _, c := range env.CommandsOf(resources.CommandLimit) {
-		l := resources.Limit{Match: c.Match, Rate: c.Rate, Burst: c.Burst, Mode: resources.Enforce}
+		l := resources.Limit{Match: c.Match, Rate: c.Rate, Burst: c.Burst, Mode: c.Mode}
 		made, err := b.limit(l, filter.By(&c), "over "+c.Rate.String()+" by "+filter.By(&c), c.Percent)
 		if err != nil {
 			return nil, fmt.Errorf("command %s: %w", c.ID, err)

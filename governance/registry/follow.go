@@ -1,0 +1,149 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/store"
+)
+
+// list reads all documents and takes them for what there is.
+func (r *Registry) list(ctx context.Context) error {
+	entries, revision, err := r.opt.Store.List(ctx, docPrefix)
+	if err != nil {
+		return err
+	}
+	if revision < r.revision.Load() {
+		return errors.New("the store went back: it lists an older revision than one that was seen")
+	}
+	listed := make(map[string]bool, len(entries))
+	changes := make([]store.Change, 0, len(entries))
+	for _, e := range entries {
+		listed[e.Key] = true
+		changes = append(changes, store.Change{Entry: e})
+	}
+	for _, name := range r.table.Load().names { // what went while nobody watched
+		if v := r.view(name); (v.doc != nil || v.mark != nil) && !listed[docPrefix+name] {
+			changes = append(changes, store.Change{Entry: store.Entry{Key: docPrefix + name, Revision: revision}, Deleted: true})
+		}
+	}
+	r.apply(store.Batch{Revision: revision, Changes: changes})
+	return nil
+}
+
+// follow applies changes until ctx ends. A watch that fails is replaced, after all was read anew.
+func (r *Registry) follow(ctx context.Context) {
+	var retry time.Duration // none after a watch that worked
+	for ctx.Err() == nil {
+		w := r.opt.Store.Watch(ctx, docPrefix, r.revision.Load())
+		for b := range w.C() {
+			r.apply(b)
+			retry = 0
+		}
+		err := w.Err()
+		for ctx.Err() == nil {
+			if err != nil {
+				r.log.Warn("the registry lost sight of the store and reads it anew", "error", err, "retry", retry)
+			}
+			if errors.Is(err, store.ErrClosed) {
+				return
+			}
+			if !pause(ctx, retry) {
+				return
+			}
+			retry = min(max(2*retry, retryFirst), retryMost)
+			if err = r.list(ctx); err == nil {
+				break
+			}
+		}
+	}
+}
+
+// pause waits, and reports whether ctx still stands.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// apply takes over what changed at one revision.
+func (r *Registry) apply(b store.Batch) {
+	type parsed struct {
+		name string
+		doc  *document
+		mark *Doc
+	}
+	var all []parsed
+	for _, c := range b.Changes {
+		p := parsed{name: strings.TrimPrefix(c.Key, docPrefix)}
+		if !c.Deleted {
+			rec, err := decodeRecord(c.Value)
+			switch {
+			case err != nil:
+				r.log.Error("a resource in the store cannot be read", "resource", p.name, "error", err)
+				p.doc = &document{Doc: Doc{Name: p.name, Revision: c.Revision, Problem: err.Error()}}
+			case rec.Deleted:
+				p.mark = rec.doc(p.name, c.Revision)
+			default:
+				p.doc = r.parseRecord(p.name, rec, c.Revision)
+				if p.doc.Problem != "" {
+					r.log.Error("a resource in the store is not valid for this centre: what it served before stays",
+						"resource", p.name, "version", rec.Version, "error", p.doc.Problem)
+				}
+			}
+		}
+		all = append(all, p)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b.Revision > r.revision.Load() {
+		r.revision.Store(b.Revision)
+	}
+	next := make(map[string]*view, len(all))
+	now := r.now()
+	for _, p := range all {
+		old := r.view(p.name)
+		if old != nil && p.doc != nil && old.doc != nil && p.doc.Revision <= old.doc.Revision {
+			continue // read again, and not changed
+		}
+		if p.doc != nil {
+			p.doc.note(old, now)
+		}
+		r.settle(p.name, p.doc, now)
+		next[p.name] = r.rebuild(p.name, old, p.doc, p.mark)
+	}
+	r.putAll(next)
+	close(r.seen)
+	r.seen = make(chan struct{})
+	r.signal()
+}
+
+// await waits until what changed at a revision is served, or for long enough.
+func (r *Registry) await(ctx context.Context, revision int64) {
+	t := time.NewTimer(seenTimeout)
+	defer t.Stop()
+	for {
+		r.mu.Lock()
+		seen := r.seen
+		r.mu.Unlock()
+		if r.revision.Load() >= revision {
+			return
+		}
+		select {
+		case <-seen:
+		case <-r.closed:
+			return
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			return
+		}
+	}
+}
