@@ -31,6 +31,7 @@
 //	mysql-idle     memory for each of 10,000 clients that are logged in and silent
 //	mysql-big      growth of memory while a result of 1 GiB passes to a client that reads slowly
 //	mysql-pool     connections to the server for 1,000 clients with a query a second each
+//	fleet          the centre's links with 1,000 simulated agents over TLS: commit to acknowledgement, memory, reconnecting
 //	micro    the histogram, the limiter and the breaker alone, from their own benchmarks
 //
 // main.go reads as the table of contents; figures.go holds what must and what should be reached.

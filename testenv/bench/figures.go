@@ -36,6 +36,9 @@ var figures = map[string]figure{
 	"mysql-idle":       {Name: "MySQL: memory for an idle session, 10,000 open", Unit: "KB", Must: 24, Aim: 8},
 	"mysql-big":        {Name: "MySQL: growth while 1 GiB passes to a slow client", Unit: "MiB", Must: 2, Aim: 1},
 	"mysql-pool":       {Name: "MySQL: server connections of 1,000 mostly idle clients", Unit: "", Must: 64, Aim: 16},
+	"fleet-last":       {Name: "centre: commit to the last of 1,000 acknowledgements, p99", Unit: "ms", Must: 1000, Aim: 300},
+	"fleet-busy":       {Name: "centre: the same, 100 endpoint changes a second", Unit: "ms", Must: 2000, Aim: 1000},
+	"fleet-memory":     {Name: "centre: memory, 1,000 agents with 20 resources, at most", Unit: "MB", Must: 512, Aim: 200},
 
 	"histogram": {Name: "histogram, one value", Unit: "ns", Must: 25, Aim: 15},
 	"limiter":   {Name: "limiter, one call", Unit: "ns", Must: 25, Aim: 15},
@@ -46,7 +49,7 @@ var figures = map[string]figure{
 var order = []string{
 	"cpu-1", "cpu-16", "cpu-64", "throughput-16", "filters-1", "filters-16", "allocs", "allocs-all", "idle", "big",
 	"mysql-text", "mysql-prepared", "mysql-core", "mysql-latency", "mysql-allocs", "mysql-allocs-all", "mysql-idle", "mysql-big",
-	"mysql-pool", "histogram", "limiter", "breaker",
+	"mysql-pool", "fleet-last", "fleet-busy", "fleet-memory", "histogram", "limiter", "breaker",
 }
 
 // measured is a figure as it came out, with its 95 % interval where there is one (Low = High = Value otherwise).
@@ -98,7 +101,7 @@ func (f figure) digits() int {
 	if f.Unit == "q/s" {
 		return 0
 	}
-	if f.Unit == "us" || f.Unit == "ns" || f.Unit == "KB" || f.Unit == "MiB" {
+	if f.Unit == "us" || f.Unit == "ns" || f.Unit == "ms" || f.Unit == "KB" || f.Unit == "MB" || f.Unit == "MiB" {
 		return 1
 	}
 	return 2

@@ -32,12 +32,18 @@ type options struct {
 var (
 	redisParts = []string{"cpu", "filters", "allocs", "idle", "big"}
 	mysqlParts = []string{"mysql-cpu", "mysql-latency", "mysql-allocs", "mysql-idle", "mysql-big", "mysql-pool"}
-	parts      = append(append(slices.Clone(redisParts), mysqlParts...), "micro")
+	parts      = append(append(slices.Clone(redisParts), mysqlParts...), "fleet", "micro")
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "load" {
 		exit(load.Serve(os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "fleet-centre" {
+		exit(serveFleetCentre(os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "fleet-agents" {
+		exit(serveFleetAgents(os.Stdin, os.Stdout))
 	}
 	o, err := parseFlags(os.Args[1:])
 	switch {
@@ -157,6 +163,7 @@ func run(t server.TB, o options) error {
 		{"mysql-idle", b.partMySQLIdle},
 		{"mysql-big", b.partMySQLBig},
 		{"mysql-pool", b.partMySQLPool},
+		{"fleet", b.partFleet},
 		{"micro", b.partMicro},
 	} {
 		if !slices.Contains(o.only, part.name) {

@@ -24,6 +24,7 @@ type results struct {
 	Latency     []latencyRow  `json:"latency,omitempty"`
 	Results     []resultRow   `json:"results,omitempty"`
 	Pools       []poolRow     `json:"pools,omitempty"`
+	Fleet       *fleetRow     `json:"fleet,omitempty"`
 	Failures    []string      `json:"failures,omitempty"` // parts that could not be measured
 }
 
@@ -53,6 +54,9 @@ func (r *results) print(w io.Writer) {
 		c.print(w)
 	}
 	r.printMemory(w)
+	if r.Fleet != nil {
+		r.Fleet.print(w)
+	}
 	r.printFigures(w)
 }
 

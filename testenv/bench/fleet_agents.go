@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/sluice-mesh/sluice/protocols/control"
+	sim "github.com/sluice-mesh/sluice/testenv/fleet"
+)
+
+// fleetAgents is what the process of agents is told.
+type fleetAgents struct {
+	Addr   string         `json:"addr"`
+	CA     *sim.Authority `json:"ca"`
+	Hellos []control.Hello
+}
+
+// serveFleetAgents runs agents until its input ends; then it writes how many updates they got.
+func serveFleetAgents(in io.Reader, out io.Writer) error {
+	var spec fleetAgents
+	d := json.NewDecoder(in)
+	if err := d.Decode(&spec); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	known := newMemo()
+	agents := make([]*sim.Agent, len(spec.Hellos))
+	for i := range agents {
+		a := &sim.Agent{Hello: spec.Hellos[i]}
+		var err error
+		if a.Dial, err = spec.CA.Dialer(spec.Addr, a.Hello.Name); err != nil {
+			cancel()
+			return err
+		}
+		pretend(a)
+		a.Parse, a.Hash = known.parse, known.hash
+		agents[i] = a
+		running.Go(func() { _ = a.Keep(ctx) })
+	}
+	_, err := io.Copy(io.Discard, io.MultiReader(d.Buffered(), in))
+	cancel()
+	running.Wait()
+	var sum sim.Seen
+	for _, a := range agents {
+		s := a.Seen()
+		sum.Links, sum.Updates, sum.Fulls, sum.Resources, sum.Bytes = sum.Links+s.Links, sum.Updates+s.Updates, sum.Fulls+s.Fulls, sum.Resources+s.Resources, sum.Bytes+s.Bytes
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(sum)
+}
+
+// pretend makes an agent say what a real one says: what it sees of each endpoint, once on each link, and
+// reports of 8 KiB.
+func pretend(a *sim.Agent) {
+	report := make([]byte, 8<<10)
+	for i := range report {
+		report[i] = byte(rand.Uint32())
+	}
+	a.Report = func() []byte { return report }
+	seen := make(map[string]control.ResourceState)
+	links := 0 // at the last state
+	a.Hold = func(u *control.Update) {
+		for _, r := range u.Resources {
+			if _, ok := seen[r.Name]; !ok {
+				seen[r.Name] = stateOf(&r)
+			}
+		}
+	}
+	a.State = func(resources map[string]string) *control.State {
+		now := a.Seen().Links
+		if links == now || len(seen) < len(a.Hello.Wants) {
+			return nil
+		}
+		links = now
+		s := &control.State{Full: true, Ready: true}
+		for _, name := range a.Hello.Wants {
+			state := seen[name]
+			state.Hash = resources[name]
+			s.Resources = append(s.Resources, state)
+		}
+		return s
+	}
+}
+
+// stateOf is a resource whose endpoints are all up.
+func stateOf(r *control.Resource) control.ResourceState {
+	var spec struct {
+		Groups map[string]struct {
+			Endpoints []struct{ Address, Role string }
+		}
+	}
+	s := control.ResourceState{Name: r.Name, Kind: "redis", Source: "center", Hash: r.Hash, Ready: true, Listen: []string{"127.0.0.1:6379"}, Sessions: 10}
+	if err := json.NewDecoder(bytes.NewReader(r.Spec)).Decode(&spec); err != nil {
+		s.Detail = fmt.Sprint(err)
+		return s
+	}
+	for _, name := range []string{"tc", "yf"} {
+		g := spec.Groups[name]
+		s.Groups = append(s.Groups, control.GroupState{Name: name, IDC: name, Weight: 50, Sound: len(g.Endpoints), Of: len(g.Endpoints)})
+		for _, e := range g.Endpoints {
+			s.Endpoints = append(s.Endpoints, control.EndpointState{Group: name, Address: e.Address, Role: e.Role, State: "up"})
+		}
+	}
+	return s
+}
+
+// memo remembers what the same bytes gave the last time: agents on one machine each would not share its cores with the centre.
+type memo struct {
+	mu      sync.Mutex
+	updates map[uint64]*control.Update
+	hashes  map[uint64]string
+}
+
+// memoSize is where a memo begins anew: nearly all agents get a new update before there are as many others.
+const memoSize = 1000
+
+func newMemo() *memo {
+	return &memo{updates: make(map[uint64]*control.Update), hashes: make(map[uint64]string)}
+}
+
+func (m *memo) parse(payload []byte) (*control.Update, error) {
+	key := xxhash.Sum64(payload)
+	m.mu.Lock()
+	u := m.updates[key]
+	m.mu.Unlock()
+	if u != nil {
+		return u, nil
+	}
+	u = new(control.Update)
+	if err := json.Unmarshal(payload, u); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.updates) >= memoSize {
+		clear(m.updates)
+	}
+	m.updates[key] = u
+	return u, nil
+}
+
+func (m *memo) hash(spec []byte) string {
+	key := xxhash.Sum64(spec)
+	m.mu.Lock()
+	h := m.hashes[key]
+	m.mu.Unlock()
+	if h != "" {
+		return h
+	}
+	h = control.Hash(spec)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.hashes) >= memoSize {
+		clear(m.hashes)
+	}
+	m.hashes[key] = h
+	return h
+}
