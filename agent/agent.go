@@ -14,12 +14,12 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/admin"
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/listen"
 	"github.com/sluice-mesh/sluice/agent/pressure"
 	"github.com/sluice-mesh/sluice/agent/runtime"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/metrics/graphite"
@@ -35,6 +35,7 @@ type Agent struct {
 	lock     *os.File // holds the data folder
 	registry *metrics.Registry
 	store    *control.Store
+	center   *center // nil: the config names no centre
 	notes    *control.Notes
 	sinks    *filter.Sinks
 	loops    *loop.Group    // I/O of all resources
@@ -67,7 +68,7 @@ func New(cfg *config.Config, o Options) (*Agent, error) {
 		o.Config = ConfigOptions()
 	}
 	a := &Agent{opt: o, log: o.Log, started: time.Now(), file: cfg, identity: cfg.Agent, registry: metrics.NewRegistry(metrics.Options{Outcomes: runtime.Outcomes()})}
-	for _, step := range []func() error{a.openData, a.openSinks, a.openLoops, a.openResources, a.openAdmin} {
+	for _, step := range []func() error{a.openData, a.openSinks, a.openCenter, a.openLoops, a.openResources, a.openAdmin} {
 		if err := step(); err != nil {
 			a.Close()
 			return nil, err
@@ -112,12 +113,12 @@ func (a *Agent) openLoops() (err error) {
 	return err
 }
 
-// openResources opens what the file and earlier changes over HTTP declare. Ports are bound, and nothing is accepted.
+// openResources opens what the file, earlier changes over HTTP and the centre's last word declare. Ports are bound, and nothing is accepted.
 func (a *Agent) openResources() error {
 	a.set = &set{
 		log:      a.log,
 		open:     a.openResource,
-		commands: a.store.Commands,
+		commands: a.commandsOf,
 		grace:    func() time.Duration { return a.drainConfig().Timeout.D() },
 		forget:   a.forgetMetrics,
 		bind: func(address string) (*listen.Listener, error) {
@@ -138,7 +139,11 @@ func (a *Agent) openResources() error {
 	if err := a.set.apply(next); err != nil {
 		return err
 	}
-	a.forgetNotes(next)
+	if a.center != nil {
+		a.center.restore()
+		a.center.keep.OnChange(func(resource string) { a.recompile(resource) })
+	}
+	a.forgetNotes(a.running(), a.awaited()...)
 	a.store.OnChange(func(resource string) { a.recompile(resource) })
 	a.changed()
 	return nil
@@ -225,10 +230,17 @@ func (a *Agent) Run(ctx context.Context) error {
 	stop, stopped := context.WithCancel(context.Background())
 	background.Go(func() { a.sampler.run(stop) })
 	background.Go(func() { a.pressure.Run(stop) })
+	if a.center != nil {
+		background.Go(func() { a.center.run(stop) })
+		background.Go(func() { a.center.exports.run(stop, a.center.link.Kick) })
+	}
 	serving := make(chan error, 1)
 	go func() { serving <- a.admin.Serve(a.adminLn) }()
 
 	a.accept()
+	if a.center != nil { // what is there serves already: the centre may be away
+		background.Go(func() { a.center.link.Run(stop) })
+	}
 	err := a.supervise(ctx, serving)
 	err = errors.Join(err, a.drain())
 
@@ -243,9 +255,6 @@ func (a *Agent) accept() {
 	defer a.changing.Unlock()
 	for _, address := range a.opt.Inherited.Close() {
 		a.log.Warn("a socket that the service manager passed is not in the config, and was closed", "listen", address)
-	}
-	if len(a.identity.Center) > 0 {
-		a.log.Warn("agent.center is set, and this version has no link to a centre: the file and the admin interface are all there is")
 	}
 	a.set.start()
 	a.ready.begin(time.Now())
@@ -272,6 +281,7 @@ func (a *Agent) Close() error {
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
 	}
+	errs = append(errs, a.center.close())
 	if a.notes != nil {
 		a.notes.Close()
 	}

@@ -26,7 +26,7 @@ func (b *backend) Ready() (bool, string) {
 			}
 		}
 		return waiting
-	})
+	}, b.awaited)
 }
 
 // Metrics implements admin.Health.
@@ -42,7 +42,7 @@ func (b *backend) Status() admin.Status {
 	s := admin.Status{
 		Name: c.Name, Application: c.Application, IDC: c.IDC, Version: b.opt.Version, Started: b.started.UTC(),
 		Uptime: uptime(b.started), Revision: b.revisionNumber(), Ready: ready, Draining: b.draining.Load(), Detail: detail,
-		Resources: b.Resources(), Commands: b.Commands(),
+		Center: b.center.view(), Resources: b.Resources(), Commands: b.Commands(),
 	}
 	for i := range s.Resources {
 		s.Resources[i].Endpoints, _ = b.Endpoints(s.Resources[i].Name) // none when it was removed meanwhile
@@ -138,7 +138,7 @@ func (b *backend) Spec(name string) ([]byte, string, error) {
 // Commands implements admin.Inventory.
 func (b *backend) Commands() []admin.Command {
 	out := []admin.Command{}
-	for _, c := range b.store.Commands("") {
+	for _, c := range b.commandsOf("") {
 		out = append(out, admin.NewCommand(c))
 	}
 	return out

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sluice-mesh/sluice/agent/admin"
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -41,6 +42,7 @@ func (b *backend) Change(name, by string, check admin.Check, edit func([]byte) (
 	if err := b.put(next, func() error { return b.store.PutResource(name, data) }); err != nil {
 		return "", false, err
 	}
+	b.ownedChanged()
 	b.log.Info("resource changed over HTTP", "resource", name, "by", by, "etag", d.etag, "created", old == nil)
 	return d.etag, old == nil, nil
 }
@@ -66,14 +68,25 @@ func (b *backend) Remove(name, by string, check admin.Check) error {
 	if err := b.put(next, func() error { return persist(name) }); err != nil {
 		return err
 	}
+	b.ownedChanged()
 	b.log.Info("resource removed over HTTP", "resource", name, "by", by)
 	return nil
+}
+
+// ownedChanged tells the centre that what the agent itself defines is different now.
+func (b *backend) ownedChanged() {
+	if b.center != nil {
+		b.center.link.Restart()
+	}
 }
 
 // checked asks whether a change may go on. changing is held.
 func (b *backend) checked(name string, check admin.Check) (*member, error) {
 	if b.draining.Load() {
 		return nil, admin.Unavailable("%v", errDraining)
+	}
+	if b.file.Wants[name] != nil {
+		return nil, admin.Conflict("%s comes from the centre: change it there, at %s", name, b.center.urls())
 	}
 	m := b.set.get(name)
 	etag := ""
@@ -84,9 +97,9 @@ func (b *backend) checked(name string, check admin.Check) (*member, error) {
 }
 
 // running returns the declarations of what runs, to be changed. changing is held.
-func (b *backend) running() map[string]*declared {
+func (a *Agent) running() map[string]*declared {
 	next := make(map[string]*declared)
-	for _, m := range b.set.list() {
+	for _, m := range a.set.list() {
 		next[m.Spec.Name] = m.declared
 	}
 	return next
@@ -198,6 +211,9 @@ func (b *backend) Preview(c resources.Command) (admin.Preview, error) {
 
 // Undo implements admin.Changes.
 func (b *backend) Undo(id, by string) (admin.Command, error) {
+	if b.center != nil && slices.ContainsFunc(b.center.keep.Commands(""), func(c resources.Command) bool { return c.ID == id }) {
+		return admin.Command{}, admin.Conflict("command %s comes from the centre: undo it there, at %s", id, b.center.urls())
+	}
 	c, err := b.store.Undo(id)
 	switch {
 	case errors.Is(err, control.ErrNotFound):

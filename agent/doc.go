@@ -5,10 +5,11 @@
 //
 //	config ─> data folder (token, commands, resources changed over HTTP, known endpoints)
 //	       ─> metrics, sinks
+//	       ─> center: what the governance centre said last, and the link to it (center.go)
 //	       ─> set: for each resource a runtime.Resource (driver, cluster, filters) and its listeners
 //	       ─> pressure: how short memory is, which listeners and resources ask
 //	       ─> admin interface
-//	Run    ─> accept ─> signals: SIGHUP reload, SIGTERM drain ─> drain ─> close, in the reverse order
+//	Run    ─> accept ─> link ─> signals: SIGHUP reload, SIGTERM drain ─> drain ─> close, in the reverse order
 //
 // # What changes while it runs
 //
@@ -19,7 +20,15 @@
 // kind, settings or upstream TLS opens the resource anew behind the same listeners; the old one ends its sessions at
 // their boundaries.
 //
-// Commands live in control.Store. Each change there (added, undone, expired) recompiles its one resource.
+// # The centre
+//
+// An entry of the file with a kind is the file's, whole. One with `listen` alone is defined in the centre: it runs as the
+// snapshot has it until the centre is reached, nothing listens for it before there is either, and HTTP cannot change it.
+// What the centre sends is applied one resource at a time (incoming.go), so one that is refused leaves the others and its own
+// last good one in force; what was refused is tried again now and then. A centre with another history (its store was lost)
+// removes nothing by silence. When the centre is away all goes on, and says that it is stale.
+//
+// Commands live in control.Store, those of the centre in control.Center; a resource is compiled with both. Each change there (added, undone, expired) recompiles its one resource.
 //
 // # Draining
 //
@@ -30,5 +39,6 @@
 //
 // Agent.changing serialises changes (reload, HTTP, recompiles) and is held while files are written and drivers opened.
 // set.mu guards the map of resources for readers and is held for moments, inside changing. The store's OnChange calls
-// take changing, so changing is not held while commands are added to the store or taken back.
+// take changing, so changing is not held while commands are added to the store or taken back. Center.Put is called within
+// changing; Center.Save, which waits for the disk, is not.
 package agent

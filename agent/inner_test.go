@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mesh/sluice/agent/admin"
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/runtime"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -51,9 +51,9 @@ func TestRatesAreOfTheLastSecond(t *testing.T) {
 func TestReadinessIsLatchedAndSettles(t *testing.T) {
 	var r readiness
 	now := time.Unix(1000, 0)
-	waiting := []string{"the first check of cache"}
+	waiting, missing := []string{"the first check of cache"}, []string(nil)
 	ask := func(at time.Duration, draining bool) string {
-		ok, detail := r.ready(now.Add(at), draining, func() []string { return waiting })
+		ok, detail := r.ready(now.Add(at), draining, func() []string { return waiting }, func() []string { return missing })
 		if ok {
 			return "ready"
 		}
@@ -62,17 +62,19 @@ func TestReadinessIsLatchedAndSettles(t *testing.T) {
 	steps := []string{ask(0, false)}
 	r.begin(now)
 	steps = append(steps, ask(time.Second, false))
-	waiting = nil
+	waiting, missing = nil, []string{"feed", "orders"}
+	steps = append(steps, ask(time.Hour, false))
+	missing = nil
 	steps = append(steps, ask(2*time.Second, false))
 	waiting = []string{"the first check of a new one"}
 	steps = append(steps, ask(3*time.Second, false), ask(4*time.Second, true))
-	want := []string{"starting", "waiting for the first check of cache", "ready", "ready", "draining"}
+	want := []string{"starting", "waiting for the first check of cache", "waiting for the centre to define feed, orders", "ready", "ready", "draining"}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Error(diff)
 	}
 	var slow readiness
 	slow.begin(now)
-	if ok, _ := slow.ready(now.Add(settle), false, func() []string { return waiting }); !ok {
+	if ok, _ := slow.ready(now.Add(settle), false, func() []string { return waiting }, func() []string { return nil }); !ok {
 		t.Error("an upstream that is away keeps the agent from getting ready")
 	}
 }
@@ -131,7 +133,7 @@ func TestConditionSaysWhatIsWrong(t *testing.T) {
 		"false endpoints are checked for the first time":   {Groups: []runtime.GroupStatus{{Name: "yf", InForce: 1, Sound: 1, Of: 1}}},
 		"true no endpoint of group tc is sound":            {Ready: true, Groups: []runtime.GroupStatus{{Name: "tc", InForce: 1}, {Name: "yf", InForce: 1, Sound: 1}}},
 	} {
-		ok, detail := condition(&s, nil)
+		ok, detail := condition(&s, nil, "")
 		got := "false " + detail
 		if ok {
 			got = "true " + detail

@@ -41,11 +41,15 @@ func (a *Agent) bookOf(d *declared) book {
 	return book{a.notes, d.Spec.Name + " " + hex.EncodeToString(h.Sum(nil)[:8]) + " "}
 }
 
-// forgetNotes drops what was known of resources that are not declared any more, or otherwise.
-func (a *Agent) forgetNotes(now map[string]*declared) {
+// forgetNotes drops what was known of resources that are not declared any more, or otherwise. Of those that wait for the
+// centre everything is kept.
+func (a *Agent) forgetNotes(now map[string]*declared, waiting ...string) {
 	var prefixes []string
 	for _, d := range now {
 		prefixes = append(prefixes, a.bookOf(d).prefix)
+	}
+	for _, name := range waiting {
+		prefixes = append(prefixes, name+" ")
 	}
 	a.notes.Retain(func(key string) bool {
 		for _, p := range prefixes {

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/sluice-mesh/sluice/agent/cluster"
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
+	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -37,7 +37,12 @@ func TestNotesAreOfOneDeclaration(t *testing.T) {
 	if _, ok := a.bookOf(first).Recall("h"); ok {
 		t.Error("another group knows it")
 	}
-	a.forgetNotes(map[string]*declared{"cache": first})
+	waiting := with("cache3", "redis", nil)
+	a.bookOf(waiting).Keep("g", want)
+	a.forgetNotes(map[string]*declared{"cache": first}, "cache3")
+	if _, ok := a.bookOf(waiting).Recall("g"); !ok {
+		t.Error("what the centre has to declare yet was forgotten")
+	}
 	if _, ok := a.bookOf(first).Recall("g"); !ok {
 		t.Error("what is declared was forgotten")
 	}

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/listen"
+	"github.com/sluice-mesh/sluice/config"
 )
 
 // Options are what the process gives to an agent. The zero value serves without logs and signals.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/sluice-mesh/sluice/config"
@@ -19,6 +20,10 @@ func (a *Agent) desired(file *config.Config) (map[string]*declared, error) {
 		next[name] = d
 	}
 	for _, kept := range a.store.Resources() {
+		if file.Wants[kept.Name] != nil {
+			a.log.Warn("a resource that was changed over HTTP is left out: the file says that it comes from the centre", "resource", kept.Name, "changed", kept.Changed)
+			continue
+		}
 		if kept.Deleted {
 			if next[kept.Name] != nil {
 				a.log.Warn("a resource of the file was deleted over HTTP and stays away: edit it in the file, or PUT it, to get it back",
@@ -46,9 +51,16 @@ func (a *Agent) desired(file *config.Config) (map[string]*declared, error) {
 
 // jsonOf returns the resources of a file, to be compared with a later reading.
 func jsonOf(file *config.Config) (map[string]string, error) {
-	out := make(map[string]string, len(file.Resources))
+	out := make(map[string]string, len(file.Resources)+len(file.Wants))
 	for name, r := range file.Resources {
 		js, err := r.JSON()
+		if err != nil {
+			return nil, fmt.Errorf("resource %s: %w", name, err)
+		}
+		out[name] = string(js)
+	}
+	for name, w := range file.Wants {
+		js, err := json.Marshal(w)
 		if err != nil {
 			return nil, fmt.Errorf("resource %s: %w", name, err)
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,6 +15,9 @@ const settle = 5 * time.Second
 // It becomes ready without that after the time to settle, and stays ready until it drains, whatever happens to the
 // upstreams: an application whose cache is away must not be restarted or taken out of service for that by its agent.
 // What is wrong with a resource shows in /v1/status.
+//
+// For resources that the centre has to define first there is no time to settle: nothing listens for them yet, so whoever
+// is sent here cannot be served.
 type readiness struct {
 	mu    sync.Mutex
 	began time.Time // when it began to accept; zero: not yet
@@ -26,8 +30,8 @@ func (r *readiness) begin(now time.Time) {
 	r.began = now
 }
 
-// ready decides; waiting returns the resources that are not ready now.
-func (r *readiness) ready(now time.Time, draining bool, waiting func() []string) (bool, string) {
+// ready decides; waiting returns the resources that are not ready now, missing those that the centre has not defined.
+func (r *readiness) ready(now time.Time, draining bool, waiting, missing func() []string) (bool, string) {
 	if draining {
 		return false, "draining"
 	}
@@ -38,6 +42,9 @@ func (r *readiness) ready(now time.Time, draining bool, waiting func() []string)
 	}
 	if r.began.IsZero() {
 		return false, "starting"
+	}
+	if list := missing(); len(list) > 0 {
+		return false, "waiting for the centre to define " + strings.Join(list, ", ")
 	}
 	if list := waiting(); len(list) > 0 && now.Sub(r.began) < settle {
 		return false, "waiting for " + list[0]

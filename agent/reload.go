@@ -3,10 +3,11 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/control"
+	"github.com/sluice-mesh/sluice/config"
 )
 
 // Reload reads the file again, as SIGHUP asks for, and reopens log files. A file with any error is refused whole: what
@@ -34,6 +35,9 @@ func (a *Agent) Reload() error {
 		return a.refuse(err)
 	}
 	want, err := a.desired(next)
+	if err == nil && a.center != nil {
+		err = a.center.overlay(want, next.Wants)
+	}
 	if err == nil {
 		err = a.set.apply(want)
 	}
@@ -47,7 +51,11 @@ func (a *Agent) Reload() error {
 	drain := next.Agent.Drain
 	next.Agent = a.file.Agent // what is in force, except for what is live
 	next.Agent.Drain = drain
+	before := a.fileJSON
 	a.file, a.fileJSON = next, js
+	if a.center != nil && !maps.Equal(before, js) {
+		a.center.reloaded()
+	}
 	a.reloads.Add(1)
 	a.changed()
 	a.log.Info("config read again", "file", next.Path, "resources", len(want), "revision", a.revisionNumber())
@@ -114,6 +122,12 @@ func (a *Agent) recompile(name string) error {
 func (a *Agent) changed() { a.revision.Set(int64(a.revisionNumber())) }
 
 // revisionNumber grows with every change of resources and commands.
-func (a *Agent) revisionNumber() uint64 { return a.store.Revision() + a.reloads.Load() }
+func (a *Agent) revisionNumber() uint64 {
+	n := a.store.Revision() + a.reloads.Load()
+	if a.center != nil {
+		n += a.center.keep.Changes()
+	}
+	return n
+}
 
 var errDraining = errors.New("the agent is draining")

@@ -33,6 +33,9 @@ func (a *Agent) drain() error {
 	c := a.drainConfig()
 	start := time.Now()
 	a.draining.Store(true) // not ready from here on
+	if a.center != nil {
+		a.center.link.Kick() // the centre hears of it at once
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout.D())
 	defer cancel()
 	hurried := a.hurry(ctx, cancel)

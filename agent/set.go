@@ -14,16 +14,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/listen"
 	"github.com/sluice-mesh/sluice/agent/runtime"
+	"github.com/sluice-mesh/sluice/config"
+	wire "github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
 // Sources of a resource's declaration.
 const (
-	fromFile = "file"
-	fromHTTP = "http"
+	fromFile   = "file"
+	fromHTTP   = "http"
+	fromCenter = "center"
 )
 
 // declared is a resource as it should be.
@@ -32,12 +34,16 @@ type declared struct {
 	source string
 	json   []byte
 	etag   string
+	hash   string // of the spec as the centre knows it: its own, or that of json
 }
 
 // label names the resource in errors, and where an operator finds one that is not in the file.
 func (d *declared) label() string {
-	if d.source == fromHTTP {
+	switch d.source {
+	case fromHTTP:
 		return "resource " + d.Spec.Name + " (put over HTTP)"
+	case fromCenter:
+		return "resource " + d.Spec.Name + " (of the centre)"
 	}
 	return "resource " + d.Spec.Name
 }
@@ -48,7 +54,7 @@ func declare(r *config.Resource, source string) (*declared, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(js)
-	return &declared{Resource: r, source: source, json: js, etag: `"` + hex.EncodeToString(sum[:8]) + `"`}, nil
+	return &declared{Resource: r, source: source, json: js, etag: `"` + hex.EncodeToString(sum[:8]) + `"`, hash: wire.Hash(js)}, nil
 }
 
 // member is a running resource.

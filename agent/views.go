@@ -29,12 +29,12 @@ func (b *backend) resource(m *member) admin.Resource {
 			Rate: b.sampler.rate(name, g.Name), Latency: latencyView(g.Rates.P50Ns, g.Rates.P95Ns, g.Rates.P99Ns),
 		})
 	}
-	r.Ready, r.Detail = condition(&s, m.failed)
+	r.Ready, r.Detail = condition(&s, m.failed, b.note(name))
 	return r
 }
 
-// condition says whether a resource can be called, and what is wrong with it.
-func condition(s *runtime.Status, failed error) (bool, string) {
+// condition says whether a resource can be called, and what is wrong with it; note is what else is to be said.
+func condition(s *runtime.Status, failed error, note string) (bool, string) {
 	var notes []string
 	usable := false
 	for _, g := range s.Groups {
@@ -54,6 +54,9 @@ func condition(s *runtime.Status, failed error) (bool, string) {
 	}
 	if failed != nil {
 		notes = append(notes, failed.Error())
+	}
+	if note != "" {
+		notes = append(notes, note)
 	}
 	return usable && s.Ready, strings.Join(notes, "; ")
 }

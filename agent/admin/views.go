@@ -18,8 +18,23 @@ type Status struct {
 	Ready       bool               `json:"ready"`
 	Draining    bool               `json:"draining"`
 	Detail      string             `json:"detail,omitempty"` // why it is not ready
+	Center      *Center            `json:"center,omitempty"` // absent when the config names none
 	Resources   []Resource         `json:"resources"`
 	Commands    []Command          `json:"commands"` // active
+}
+
+// Center is the link to the governance centre.
+type Center struct {
+	Connected   bool       `json:"connected"`
+	URL         string     `json:"url"`            // linked to, or tried last
+	Name        string     `json:"name,omitempty"` // of the centre's process
+	Cluster     string     `json:"cluster,omitempty"`
+	Revision    uint64     `json:"revision"`              // of what it said, as far as that is in force
+	Since       time.Time  `json:"since"`                 // of being connected, or of not being
+	Stale       *time.Time `json:"stale,omitempty"`       // what the agent runs was last known to be the centre's at this time; absent: it is now
+	Error       string     `json:"error,omitempty"`       // why it is not connected
+	Certificate *time.Time `json:"certificate,omitempty"` // end of the agent's certificate
+	Unkept      string     `json:"unkept,omitempty"`      // why what is in force is not on disk
 }
 
 // Agent is one line of GET /v1/agents; an agent lists itself.
@@ -54,7 +69,7 @@ type Resource struct {
 	Listen      []string   `json:"listen"` // as bound: with the port that the system chose for port 0
 	Ready       bool       `json:"ready"`
 	Detail      string     `json:"detail,omitempty"`
-	Source      string     `json:"source"` // file, or http when it was changed over HTTP
+	Source      string     `json:"source"` // file, center, or http when it was changed over HTTP
 	ETag        string     `json:"etag"`
 	Rate        Rate       `json:"rate"`
 	Latency     Latency    `json:"latency"`

@@ -226,7 +226,15 @@ func (c *Cluster) connect(ctx context.Context, address string) (net.Conn, error)
 	if err != nil {
 		return nil, err
 	}
+	if len(ips) == 1 {
+		// The kernel sends a SYN that was lost again after a second (RFC 6298), which is all the time there is by default:
+		// one lost packet would be a server that cannot be reached. A second attempt sends its own.
+		ips = []string{ips[0], ips[0]}
+	}
 	for i, ip := range ips {
+		if i > 0 && ip == ips[i-1] && !isTimeout(err) {
+			break // it has answered
+		}
 		// Each address but the last gets a part of the time that is left, so that a dead one does not use up all of
 		// it.
 		try, cancel := ctx, context.CancelFunc(func() {})

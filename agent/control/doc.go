@@ -1,4 +1,5 @@
-// Package control keeps what operators changed at run time: commands, and resources that were put or deleted over HTTP.
+// Package control keeps what operators changed at run time: commands, resources that were put or deleted over HTTP, and what
+// the governance centre said.
 // It survives restarts, crashes and full disks, and takes commands back when their time is over. And it keeps notes of
 // what the agent found out, such as the endpoints that discovery reported, for its next start.
 //
@@ -10,6 +11,7 @@
 //	data/commands.json      the newest generation        data/resources.json    likewise
 //	data/commands.json.1    the one before it            data/resources.json.1
 //	data/endpoints.json     notes, and endpoints.json.1
+//	data/center.json        what the centre said, and center.json.1
 //
 // Each file is an envelope {format, revision, saved, checksum, payload}, mode 0600. A change is written in this order,
 // so that a crash between any two steps leaves the old state or the new one, never neither:
@@ -39,10 +41,18 @@
 // written or read is a warning, because the agent can find it out again. They use the same files, and so survive the
 // same crashes.
 //
+// # What the centre said
+//
+// [Center] holds the other half of what is in force: the resources and commands of the governance centre, with the revision
+// they are of. It is given a state when the state is in force already, and a full disk does not change that: the state is
+// written as soon as it can be, and [Center.Unkept] says so until then. Only states that the agent could use come here, so
+// no literal secret is ever written. Saved says when a state was last known to be the centre's; a start without the centre
+// is that stale.
+//
 // # Locks
 //
 // Store.writing serialises changes, file access included. Store.mu guards what readers see, is held only for moments,
 // and is taken after writing. OnChange functions run with neither held, on the goroutine that made the change, or on
 // the expiry goroutine; they may call the store. Close waits for that goroutine, so an OnChange function must not call
-// Close. Notes.mu is held for moments only, never for the disk.
+// Close. Notes.mu is held for moments only, never for the disk. Center.writing and Center.mu are as those of Store.
 package control

@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"github.com/sluice-mesh/sluice/agent"
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/listen"
+	"github.com/sluice-mesh/sluice/config"
 )
 
 type agentCmd struct {

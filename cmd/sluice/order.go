@@ -75,13 +75,18 @@ type limitCmd struct {
 	Resource string         `arg:"" help:"Resource whose calls are limited."`
 	Rate     resources.Rate `arg:"" help:"Calls that may pass, such as 100/s or 5000/m; 0/s refuses all."`
 	Burst    int            `help:"Calls that may pass at once; default: a tenth of a second's worth." placeholder:"N"`
+	Observe  bool           `help:"Count what it would refuse, and refuse nothing."`
 	selection
 	order
 }
 
 // Run limits.
 func (v *limitCmd) Run(h *host) error {
-	return v.send(h, resources.Command{Type: resources.CommandLimit, Resource: v.Resource, Rate: v.Rate, Burst: v.Burst}, &v.selection)
+	c := resources.Command{Type: resources.CommandLimit, Resource: v.Resource, Rate: v.Rate, Burst: v.Burst}
+	if v.Observe {
+		c.Mode = resources.Observe
+	}
+	return v.send(h, c, &v.selection)
 }
 
 type faultCmd struct {

@@ -26,6 +26,7 @@ type host struct {
 // grammar is the command line. Every verb's Run gets the context and the host.
 type grammar struct {
 	Agent      agentCmd      `cmd:"" help:"Run the agent. SIGTERM drains, a second one stops now; SIGHUP reads the file again."`
+	Center     centerCmd     `cmd:"" help:"Run the governance centre; or print links and tokens for it."`
 	Check      checkCmd      `cmd:"" help:"Check config files: every error with file, line, column, and what would be right."`
 	Get        getCmd        `cmd:"" help:"List resources, endpoints, operations, sessions, commands or agents."`
 	Switch     switchCmd     `cmd:"" help:"Move traffic between the groups of a resource."`
@@ -80,7 +81,7 @@ func newParser(h *host) (*kong.Kong, error) {
 		kong.Writers(h.stdout, h.stderr),
 		kong.Exit(func(int) { panic(helpShown{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.Vars{"at": cli.DefaultAt},
+		kong.Vars{"at": cli.DefaultAt, "center": centerAt},
 		kong.Bind(h),
 	)
 }
