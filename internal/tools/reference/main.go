@@ -10,10 +10,10 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	_ "github.com/sluice-mesh/sluice/agent/filter/standard" // the filters of cmd/sluice
-	_ "github.com/sluice-mesh/sluice/resources/mysql"       // the kinds of cmd/sluice
+	"github.com/sluice-mesh/sluice/config"
+	_ "github.com/sluice-mesh/sluice/resources/mysql" // the kinds of cmd/sluice
 	_ "github.com/sluice-mesh/sluice/resources/redis"
 )
 

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/audit"
+	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+func (s *Server) getUsers(w http.ResponseWriter, r *http.Request) error {
+	users, err := s.Auth.Users(r.Context())
+	return s.list(w, "users", users, err)
+}
+
+// list answers with what can be read, and logs what cannot.
+func (s *Server) list(w http.ResponseWriter, key string, items any, err error) error {
+	if err != nil {
+		s.Log.Error("not all entries can be read", "what", key, "error", err)
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{key: items})
+	return nil
+}
+
+func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Roles    []auth.Grant `json:"roles"`
+		Disabled bool         `json:"disabled"`
+		Revision *int64       `json:"revision"` // 0: must be new; none: whatever it is
+		Why      string       `json:"why"`
+	}
+	if err := httpapi.Decode(r, &body, "user"); err != nil {
+		return err
+	}
+	expect := int64(-1)
+	if body.Revision != nil {
+		expect = *body.Revision
+	}
+	name := r.PathValue("name")
+	u, err := s.Auth.PutUser(by(r, "change user", name, body.Why),
+		auth.User{Name: name, Grants: body.Roles, Disabled: body.Disabled, Author: who(r).Name}, expect)
+	if err != nil {
+		return invalid(err)
+	}
+	s.hub.changed("access", "audit")
+	httpapi.Reply(w, http.StatusOK, u)
+	return nil
+}
+
+// invalid answers what a room below refuses as the client's mistake, unless it is something that explain knows.
+func invalid(err error) error {
+	var e *httpapi.Error
+	if errors.As(err, &e) || isOurs(err) {
+		return err
+	}
+	return httpapi.Invalid("", "%v", err)
+}
+
+func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	if name == who(r).Name {
+		return httpapi.Conflict("this is you: let another admin remove you")
+	}
+	return s.gone(w, s.Auth.DeleteUser(by(r, "delete user", name, r.URL.Query().Get("why")), name))
+}
+
+// gone answers a deletion.
+func (s *Server) gone(w http.ResponseWriter, err error) error {
+	if err != nil {
+		return err
+	}
+	s.hub.changed("access", "audit")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) getTokens(w http.ResponseWriter, r *http.Request) error {
+	tokens, err := s.Auth.Tokens(r.Context())
+	return s.list(w, "tokens", tokens, err)
+}
+
+func (s *Server) postToken(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Name  string             `json:"name"`
+		Roles []auth.Grant       `json:"roles"`
+		For   resources.Duration `json:"for"`
+		Why   string             `json:"why"`
+	}
+	if err := httpapi.Decode(r, &body, "token"); err != nil {
+		return err
+	}
+	t, text, err := s.Auth.AddToken(by(r, "make token", body.Name, body.Why), body.Name, body.Roles, body.For.D(), who(r).Name)
+	if err != nil {
+		return invalid(err)
+	}
+	s.hub.changed("access", "audit")
+	httpapi.Reply(w, http.StatusCreated, struct {
+		auth.Token
+		Text string `json:"token"`
+	}{t, text})
+	return nil
+}
+
+func (s *Server) deleteToken(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	return s.gone(w, s.Auth.DeleteToken(by(r, "delete token", id, r.URL.Query().Get("why")), id))
+}
+
+func (s *Server) getJoins(w http.ResponseWriter, r *http.Request) error {
+	joins, err := s.Auth.Joins(r.Context())
+	return s.list(w, "joins", joins, err)
+}
+
+func (s *Server) postJoin(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Agent string             `json:"agent"`
+		Uses  int                `json:"uses"`
+		For   resources.Duration `json:"for"`
+		Why   string             `json:"why"`
+	}
+	if err := httpapi.Decode(r, &body, "join token"); err != nil {
+		return err
+	}
+	j, text, err := s.Auth.AddJoin(by(r, "make join token", body.Agent, body.Why), body.Agent, body.Uses, body.For.D(), who(r).Name)
+	if err != nil {
+		return invalid(err)
+	}
+	s.hub.changed("access", "audit")
+	httpapi.Reply(w, http.StatusCreated, struct {
+		auth.Join
+		Text    string `json:"token"`
+		Command string `json:"command"`
+	}{j, text, fmt.Sprintf("SLUICE_JOIN=%s sluice agent -c FILE", text)})
+	return nil
+}
+
+func (s *Server) deleteJoin(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	return s.gone(w, s.Auth.DeleteJoin(by(r, "delete join token", id, r.URL.Query().Get("why")), id))
+}
+
+func (s *Server) getSecrets(w http.ResponseWriter, r *http.Request) error {
+	secrets, err := s.Auth.Secrets(r.Context())
+	return s.list(w, "secrets", secrets, err)
+}
+
+func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Value string `json:"value"`
+		Why   string `json:"why"`
+	}
+	if err := httpapi.Decode(r, &body, "secret"); err != nil {
+		return err
+	}
+	name := r.PathValue("name")
+	secret, err := s.Auth.PutSecret(by(r, "write secret", name, body.Why), name, []byte(body.Value), who(r).Name)
+	if err != nil {
+		return invalid(err)
+	}
+	s.hub.changed("access", "audit")
+	httpapi.Reply(w, http.StatusOK, secret)
+	return nil
+}
+
+func (s *Server) deleteSecret(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	return s.gone(w, s.Auth.DeleteSecret(by(r, "delete secret", name, r.URL.Query().Get("why")), name))
+}
+
+// chain is what is known of the audit log as a whole.
+type chain struct {
+	OK       bool   `json:"ok"`
+	UpTo     uint64 `json:"upTo"`
+	BrokenAt uint64 `json:"brokenAt,omitempty"`
+	Why      string `json:"why,omitempty"`
+}
+
+func (s *Server) getAudit(w http.ResponseWriter, r *http.Request) error {
+	q, err := httpapi.Query(r, "before", "limit", "verify")
+	if err != nil {
+		return err
+	}
+	before, err := httpapi.Number(q, "before", 0, 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	limit, err := httpapi.Number(q, "limit", 100, 1, 1000)
+	if err != nil {
+		return err
+	}
+	entries, err := s.Audit.Entries(r.Context(), uint64(before), int(limit))
+	var broken *audit.BrokenError
+	if err != nil && !errors.As(err, &broken) {
+		return err
+	}
+	state := chain{OK: true}
+	state.UpTo, err = s.Audit.Verify(r.Context())
+	switch {
+	case errors.As(err, &broken):
+		state.OK, state.BrokenAt, state.Why = false, broken.N, broken.Error()
+	case err != nil:
+		state.OK, state.Why = false, err.Error()
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{"entries": nonNil(entries), "chain": state})
+	return nil
+}
+
+// since parses a window such as 5m.
+func window(text string, def, most time.Duration) (time.Duration, error) {
+	if text == "" {
+		return def, nil
+	}
+	var d resources.Duration
+	if err := d.UnmarshalText([]byte(text)); err != nil || d <= 0 || d.D() > most {
+		return 0, httpapi.Invalid("window", "%s is no time from 1s to %s, such as 5m", httpapi.Quoted(text), most)
+	}
+	return d.D(), nil
+}

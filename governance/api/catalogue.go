@@ -1,0 +1,300 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// Health of a resource, the best first.
+const (
+	healthIdle = "idle" // nothing calls it
+	healthOK   = "ok"
+	healthWarn = "warn"
+	healthBad  = "bad"
+)
+
+// Shares of calls that do not end ok, from which a resource is not well.
+const (
+	warnErrors = 0.01
+	badErrors  = 0.10
+)
+
+// group is a pool of endpoints as it goes.
+type group struct {
+	Name      string  `json:"name"`
+	IDC       string  `json:"idc,omitempty"`
+	Weight    int     `json:"weight"` // in force at most agents
+	Sound     int     `json:"sound"`
+	Of        int     `json:"of"`
+	Rate      rate    `json:"rate"`
+	Latency   latency `json:"latency"`
+	Protected bool    `json:"protected,omitempty"`
+}
+
+// resource is a line of the catalogue. The keys that agents have too have the same names as theirs.
+type resource struct {
+	Name     string            `json:"name"`
+	Kind     string            `json:"kind"`
+	Source   string            `json:"source"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Listen   []string          `json:"listen,omitempty"`
+	ETag     string            `json:"etag,omitempty"`
+	Version  int               `json:"version,omitempty"`
+	Ready    bool              `json:"ready"`
+	Detail   string            `json:"detail,omitempty"`
+	Health   string            `json:"health"`
+	Why      string            `json:"why,omitempty"`
+	Success  float64           `json:"success"`
+	Sessions int               `json:"sessions"`
+	Pinned   int               `json:"pinned"`
+	Commands int               `json:"commands"`
+	Groups   []group           `json:"groups"`
+	Agents   spread            `json:"agents"`
+	numbers
+}
+
+// spread is how far something got.
+type spread struct {
+	Total   int `json:"total"`
+	Applied int `json:"applied"`
+	Refused int `json:"refused"`
+	Behind  int `json:"behind"`
+}
+
+func spreadOf(a fleet.Applied) spread {
+	return spread{Total: a.Agents, Applied: a.Applied, Refused: len(a.Refused), Behind: len(a.Behind)}
+}
+
+// describe makes the line of one resource.
+func (s *Server) describe(it *item, live map[string]resourceNumbers) resource {
+	n := live[it.name]
+	r := resource{Name: it.name, Kind: it.Kind, Source: it.source, Labels: it.Labels, numbers: n.numbers, Success: n.success(), Ready: true}
+	if it.doc != nil {
+		r.ETag, r.Version = etag(it.doc.Revision), it.doc.Version
+	}
+	states := s.states(it.name)
+	endpoints := s.endpoints(it)
+	r.Groups = groupsOf(it, states, endpoints, n)
+	for _, v := range states {
+		r.Sessions += v.Sessions
+		r.Pinned += v.Pinned
+		if !v.Ready && r.Ready {
+			r.Ready, r.Detail = false, cmp.Or(v.Detail, "agent "+v.Agent+" is not ready for it")
+		}
+		for _, l := range v.Listen {
+			if !slices.Contains(r.Listen, l) && len(r.Listen) < 8 {
+				r.Listen = append(r.Listen, l)
+			}
+		}
+	}
+	r.Commands = len(s.commandsOn(it))
+	if it.source == fromFile {
+		r.Agents = spread{Total: len(it.owners), Applied: len(it.owners)}
+	} else {
+		r.Agents = spreadOf(s.Fleet.Applied(it.name))
+	}
+	r.Health, r.Why = judge(&r, it, endpoints, len(states) > 0)
+	return r
+}
+
+func groupsOf(it *item, states []fleet.StateView, endpoints []endpoint, n resourceNumbers) []group {
+	by := make(map[string]*group)
+	for name, g := range it.Groups {
+		by[name] = &group{Name: name, IDC: cmp.Or(g.IDC, name), Weight: g.Share()}
+	}
+	weights := make(map[string]map[int]int)
+	for _, v := range states {
+		for _, g := range v.Groups {
+			if by[g.Name] == nil {
+				by[g.Name] = &group{Name: g.Name, IDC: g.IDC, Weight: g.Weight}
+			}
+			if weights[g.Name] == nil {
+				weights[g.Name] = make(map[int]int)
+			}
+			weights[g.Name][g.Weight]++
+		}
+	}
+	for _, e := range endpoints {
+		g := by[e.Group]
+		if g == nil {
+			continue
+		}
+		g.Of++
+		if e.State == "up" {
+			g.Sound++
+		}
+		g.Protected = g.Protected || e.Protected
+	}
+	out := make([]group, 0, len(by))
+	for name, g := range by {
+		most := 0
+		for w, agents := range weights[name] {
+			if agents > most {
+				most, g.Weight = agents, w
+			}
+		}
+		g.Rate, g.Latency = n.groups[name].Rate, n.groups[name].Latency
+		out = append(out, *g)
+	}
+	slices.SortFunc(out, func(a, b group) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// judge says how a resource is, and the gravest reason.
+func judge(r *resource, it *item, endpoints []endpoint, seen bool) (health, why string) {
+	var bad, warn []string
+	for _, g := range r.Groups {
+		if seen && g.Weight > 0 && g.Of > 0 && g.Sound == 0 {
+			bad = append(bad, fmt.Sprintf("no endpoint of group %s is up", g.Name))
+		}
+		if g.Protected {
+			warn = append(warn, fmt.Sprintf("endpoints of group %s went too fast and are held", g.Name))
+		}
+	}
+	down := 0
+	for _, e := range endpoints {
+		if e.State == "down" || e.State == "ejected" || e.State == "fenced" {
+			down++
+			if len(warn) < 4 {
+				warn = append(warn, strings.TrimSuffix(fmt.Sprintf("%s in %s is %s: %s", e.Address, e.Group, e.State, e.Detail), ": "))
+			}
+		}
+	}
+	if failed := 1 - r.Success; r.Rate.Calls > 0 && failed >= warnErrors {
+		text := fmt.Sprintf("%.1f %% of the calls do not end ok", 100*failed)
+		if failed >= badErrors {
+			bad = append(bad, text)
+		} else {
+			warn = append(warn, text)
+		}
+	}
+	if r.Agents.Refused > 0 {
+		warn = append(warn, fmt.Sprintf("%d of %d agents refused its newest version", r.Agents.Refused, r.Agents.Total))
+	}
+	if it.differ {
+		warn = append(warn, "the files of its agents do not define it alike")
+	}
+	if it.doc != nil && it.doc.Problem != "" {
+		bad = append(bad, it.doc.Problem)
+	}
+	switch {
+	case len(bad) > 0:
+		return healthBad, bad[0]
+	case len(warn) > 0:
+		return healthWarn, warn[0]
+	case r.Rate.Calls == 0:
+		return healthIdle, ""
+	}
+	return healthOK, ""
+}
+
+func (s *Server) getResources(w http.ResponseWriter, r *http.Request) error {
+	httpapi.Reply(w, http.StatusOK, map[string]any{"resources": s.catalogue()})
+	return nil
+}
+
+// catalogue is every resource, by name.
+func (s *Server) catalogue() []resource {
+	live := s.numbers()
+	all := s.inventory()
+	out := make([]resource, 0, len(all))
+	for _, it := range all {
+		out = append(out, s.describe(it, live))
+	}
+	slices.SortFunc(out, func(a, b resource) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
+	it, err := s.item(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	type origin struct {
+		Path  string `json:"path"`
+		From  string `json:"from"`
+		Value string `json:"value"`
+	}
+	out := struct {
+		resource
+		Config    json.RawMessage `json:"config,omitempty"`
+		Endpoints []endpoint      `json:"endpoints"`
+		Active    []commandView   `json:"commandsActive"`
+		Origins   []origin        `json:"origins"`
+		Applied   *fleet.Applied  `json:"applied,omitempty"`
+		Owners    []string        `json:"owners,omitempty"`
+	}{resource: s.describe(it, s.numbers()), Config: it.spec, Endpoints: s.endpoints(it), Active: s.commandsOn(it), Owners: it.owners}
+	from := "the files of " + strings.Join(it.owners, ", ")
+	if it.doc != nil {
+		from = fmt.Sprintf("the centre, version %d by %s", it.doc.Version, it.doc.Author)
+		applied := s.Fleet.Applied(it.name)
+		applied.Refused, applied.Behind, applied.Away = nonNil(applied.Refused), nonNil(applied.Behind), nonNil(applied.Away)
+		out.Applied = &applied
+	}
+	if it.source == fromExport {
+		from = "agents that export it"
+	}
+	out.Origins = append(out.Origins, origin{Path: "", From: from, Value: it.Kind})
+	if it.doc != nil && len(it.owners) > 0 {
+		out.Origins = append(out.Origins, origin{Path: "", From: "the file of " + strings.Join(it.owners, ", ") + " stands above the centre there"})
+	}
+	for _, c := range out.Active {
+		out.Origins = append(out.Origins, origin{Path: commandPath(&c), From: "command " + c.ID + " by " + c.Author, Value: c.Summary})
+	}
+	if out.ETag != "" {
+		w.Header().Set("ETag", out.ETag)
+	}
+	httpapi.Reply(w, http.StatusOK, out)
+	return nil
+}
+
+// commandPath is the part of a resource that a command stands above.
+func commandPath(c *commandView) string {
+	switch c.Type {
+	case resources.CommandSwitch:
+		return "groups.*.weight"
+	case resources.CommandLimit:
+		return "policy.limits"
+	case resources.CommandDrain:
+		return "groups.*.endpoints"
+	}
+	return "calls"
+}
+
+func (s *Server) getEndpoints(w http.ResponseWriter, r *http.Request) error {
+	it, err := s.item(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{"endpoints": s.endpoints(it)})
+	return nil
+}
+
+func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
+
+// expected reads If-Match and If-None-Match: the revision that the author has seen; nil: whatever it is by now.
+func expected(r *http.Request) (*int64, error) {
+	match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
+	switch {
+	case none == "*":
+		return new(int64), nil
+	case none != "":
+		return nil, httpapi.Invalid("If-None-Match", "use If-None-Match: * for a resource that must be new")
+	case match == "" || match == "*":
+		return nil, nil
+	}
+	n, err := strconv.ParseInt(strings.Trim(match, `"`), 10, 64)
+	if err != nil {
+		return nil, httpapi.Changed("the ETag %s is none of this centre: read the resource again", httpapi.Quoted(match))
+	}
+	return &n, nil
+}

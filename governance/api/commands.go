@@ -1,0 +1,355 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/command"
+	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
+	"github.com/sluice-mesh/sluice/protocols/control"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// commandView is a command with what is worth reading of it.
+type commandView struct {
+	command.Command
+	Summary  string   `json:"summary"`            // what it does: "tc=100"
+	Matching string   `json:"matching,omitempty"` // its match as K=V pairs
+	Agents   spread   `json:"spread"`             // who has it
+	On       []string `json:"resources"`          // that it is for now
+}
+
+// infos are all resources as commands select them.
+func (s *Server) infos() []command.ResourceInfo {
+	var out []command.ResourceInfo
+	for _, it := range s.inventory() {
+		out = append(out, it.info())
+	}
+	slices.SortFunc(out, func(a, b command.ResourceInfo) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (i *item) info() command.ResourceInfo {
+	r := command.ResourceInfo{Name: i.name, Kind: i.Kind, Labels: i.Labels, Groups: slices.Sorted(maps.Keys(i.Groups))}
+	for name, g := range i.Groups {
+		idc := g.IDC
+		if idc == "" {
+			idc = name
+		}
+		if !slices.Contains(r.IDCs, idc) {
+			r.IDCs = append(r.IDCs, idc)
+		}
+	}
+	slices.Sort(r.IDCs)
+	return r
+}
+
+func (s *Server) view(c command.Command, all []command.ResourceInfo) commandView {
+	v := commandView{Command: c, Summary: c.Summary(), Matching: c.Match.String(), Agents: spreadOf(s.Fleet.Ordered(c.ID)), On: []string{}}
+	for _, r := range all {
+		if c.Selects(r) {
+			v.On = append(v.On, r.Name)
+		}
+	}
+	return v
+}
+
+// commandViews are all commands in force.
+func (s *Server) commandViews() []commandView {
+	all := s.infos()
+	list := s.Commands.List()
+	out := make([]commandView, 0, len(list))
+	for _, c := range list {
+		out = append(out, s.view(c, all))
+	}
+	return out
+}
+
+// commandsOn are those in force on one resource.
+func (s *Server) commandsOn(it *item) []commandView {
+	info := it.info()
+	out := []commandView{}
+	for _, c := range s.Commands.List() {
+		if c.Selects(info) {
+			out = append(out, s.view(c, []command.ResourceInfo{info}))
+		}
+	}
+	return out
+}
+
+func (s *Server) getCommands(w http.ResponseWriter, r *http.Request) error {
+	httpapi.Reply(w, http.StatusOK, map[string]any{"commands": s.commandViews()})
+	return nil
+}
+
+func (s *Server) getCommandHistory(w http.ResponseWriter, r *http.Request) error {
+	list, err := s.Commands.History(r.Context())
+	if err != nil {
+		return err
+	}
+	type over struct {
+		command.Command
+		Summary  string    `json:"summary"`
+		Matching string    `json:"matching,omitempty"`
+		How      string    `json:"how"`
+		By       string    `json:"by,omitempty"`
+		Because  string    `json:"because,omitempty"`
+		Ended    time.Time `json:"ended"`
+	}
+	out := make([]over, 0, len(list))
+	for _, e := range list {
+		out = append(out, over{e.Command, e.Command.Summary(), e.Command.Match.String(), e.How, e.By, e.Why, e.At})
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{"commands": out})
+	return nil
+}
+
+// order is a command as it is sent: its end may be given as a time from now, which needs no agreement of clocks.
+type order struct {
+	command.Command
+	For resources.Duration `json:"for"`
+}
+
+func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
+	q, err := httpapi.Query(r, "dry-run")
+	if err != nil {
+		return err
+	}
+	dry, err := httpapi.Flag(q, "dry-run")
+	if err != nil {
+		return err
+	}
+	var o order
+	if err := httpapi.Decode(r, &o, "command"); err != nil {
+		return err
+	}
+	c, err := s.read(r, &o)
+	if err != nil {
+		return err
+	}
+	if err := s.mayCommand(r, &c); err != nil {
+		return err
+	}
+	if dry {
+		return s.preview(w, r, c)
+	}
+	added, err := s.Commands.Add(by(r, string(c.Type), c.Target().String(), c.Why), c)
+	if err != nil {
+		return invalid(err)
+	}
+	s.Log.Info("command", "id", added.ID, "type", added.Type, "on", added.Target().String(), "does", added.Summary(), "by", added.Author, "why", added.Why)
+	w.Header().Set("Location", "/v1/commands/"+added.ID)
+	httpapi.Reply(w, http.StatusCreated, s.view(added, s.infos()))
+	return nil
+}
+
+// read turns what was sent into a command of who sent it.
+func (s *Server) read(r *http.Request, o *order) (command.Command, error) {
+	c := o.Command
+	if o.For > 0 && c.Expires != nil {
+		return c, httpapi.Invalid("for", "give either for or expires")
+	}
+	if o.For < 0 {
+		return c, httpapi.Invalid("for", "%s is in the past: write a time from now on, such as 10m", o.For)
+	}
+	given := c.Author
+	c.Author = who(r).Name
+	if given != "" && given != c.Author { // the command line names the person behind a token
+		c.Author = given + " by " + c.Author
+	}
+	c.ID, c.Plan, c.Step, c.Revision, c.Created = "", "", 0, 0, s.Now().UTC()
+	if o.For > 0 {
+		end := c.Created.Add(o.For.D())
+		c.Expires = &end
+	}
+	return c, nil
+}
+
+// mayCommand asks for the right on everything that a command selects, and, if it is for resources that come later, everywhere.
+func (s *Server) mayCommand(r *http.Request, c *command.Command) error {
+	id := who(r)
+	if id.Everywhere(auth.Command) {
+		return nil
+	}
+	if c.Later {
+		return httpapi.Forbidden("%s may not give commands for resources that are still to come", id.Name)
+	}
+	var targets []auth.Target
+	for _, it := range s.inventory() {
+		if c.Selects(it.info()) {
+			targets = append(targets, it.target())
+		}
+	}
+	for _, t := range targets {
+		if !id.Can(auth.Command, t) {
+			return httpapi.Forbidden("%s may not give commands on %s: it needs the right command there", id.Name, t.Name)
+		}
+	}
+	if len(targets) == 0 {
+		return httpapi.Forbidden("%s may give commands on some resources, and this selects none of them", id.Name)
+	}
+	return nil
+}
+
+func (s *Server) deleteCommand(w http.ResponseWriter, r *http.Request) error {
+	q, err := httpapi.Query(r, "why", "by")
+	if err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	c, err := s.Commands.Get(id)
+	if err != nil {
+		return err
+	}
+	if err := s.mayCommand(r, &c); err != nil {
+		return err
+	}
+	author := who(r).Name
+	if given := q.Get("by"); given != "" && given != author {
+		author = given + " by " + author
+	}
+	over, err := s.Commands.Undo(by(r, "undo", c.Target().String(), q.Get("why")), id, author, q.Get("why"))
+	if err != nil {
+		return err
+	}
+	s.Log.Info("command undone", "id", id, "type", c.Type, "on", c.Target().String(), "by", author)
+	httpapi.Reply(w, http.StatusOK, commandView{Command: over.Command, Summary: over.Command.Summary(), Matching: over.Command.Match.String(), On: []string{}})
+	return nil
+}
+
+// effect is what a command would do to one resource, summed over its agents.
+type effect struct {
+	Name   string             `json:"name"`
+	Calls  float64            `json:"calls"` // per second, that match
+	Before map[string]float64 `json:"before"`
+	After  map[string]float64 `json:"after"`
+	Pinned int                `json:"pinned"` // sessions that move when their pin ends
+	Agents []string           `json:"agents"`
+	Silent []string           `json:"silent,omitempty"` // agents that did not answer
+}
+
+// agentPreview is what an agent answers to a dry run.
+type agentPreview struct {
+	Effect struct {
+		Calls  float64 `json:"calls_per_second"`
+		Groups []struct {
+			Name   string  `json:"name"`
+			Before float64 `json:"before"`
+			After  float64 `json:"after"`
+		} `json:"groups"`
+		Pinned int `json:"pinned_sessions"`
+	} `json:"effect"`
+	Text  []string `json:"text"`
+	Error struct {
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+func (s *Server) preview(w http.ResponseWriter, r *http.Request, c command.Command) error {
+	checked, warnings, err := s.Commands.Check(c)
+	if err != nil {
+		return invalid(err)
+	}
+	c = checked
+	warnings = append(warnings, s.Commands.Conflicts(c)...)
+	var effects []effect
+	agents := make(map[string]struct{})
+	for _, info := range s.infos() {
+		if !c.Selects(info) {
+			continue
+		}
+		e, notes := s.effectOn(r.Context(), c, info.Name)
+		effects = append(effects, e)
+		warnings = append(warnings, notes...)
+		for _, a := range e.Agents {
+			agents[a] = struct{}{}
+		}
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{
+		"command": s.view(c, s.infos()), "warnings": nonNil(warnings), "text": previewText(c, effects),
+		"effect": map[string]any{"agents": nonNil(slices.Sorted(maps.Keys(agents))), "resources": nonNil(effects)},
+	})
+	return nil
+}
+
+// effectOn asks the agents of a resource what a command would do there.
+func (s *Server) effectOn(ctx context.Context, c command.Command, name string) (effect, []string) {
+	e := effect{Name: name, Before: map[string]float64{}, After: map[string]float64{}, Agents: []string{}}
+	var names []string
+	for _, v := range s.Fleet.Agents() {
+		if v.Connected && c.Concerns(command.AgentInfo{Name: v.Name, IDC: v.IDC, Application: v.Application, Labels: v.Labels}) && carries(v, name) {
+			names = append(names, v.Name)
+		}
+	}
+	one := c.Command
+	one.Resource, one.ID = name, ""
+	body, err := json.Marshal(one)
+	if err != nil {
+		return e, []string{err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	notes := make(map[string]struct{})
+	s.Fleet.AskAll(ctx, names, control.Ask{Method: http.MethodPost, Path: "/v1/commands?dry-run", Body: body}, func(agent string, a control.Answer, err error) {
+		var p agentPreview
+		if err != nil || json.Unmarshal(a.Body, &p) != nil {
+			e.Silent = append(e.Silent, agent)
+			return
+		}
+		if a.Status != http.StatusOK {
+			notes["agent "+agent+" would refuse it: "+p.Error.Message] = struct{}{}
+			return
+		}
+		e.Agents = append(e.Agents, agent)
+		e.Calls += p.Effect.Calls
+		e.Pinned += p.Effect.Pinned
+		for _, g := range p.Effect.Groups {
+			e.Before[g.Name] = round(e.Before[g.Name] + g.Before)
+			e.After[g.Name] = round(e.After[g.Name] + g.After)
+		}
+	})
+	e.Calls = round(e.Calls)
+	slices.Sort(e.Agents)
+	slices.Sort(e.Silent)
+	return e, slices.Sorted(maps.Keys(notes))
+}
+
+// carries reports whether an agent has a resource, from the centre or from its file.
+func carries(v fleet.AgentView, name string) bool {
+	return slices.Contains(v.Wants, name) || slices.ContainsFunc(v.Owns, func(o fleet.Owned) bool { return o.Name == name })
+}
+
+// previewText says in sentences what a command would do.
+func previewText(c command.Command, effects []effect) []string {
+	out := []string{}
+	for _, e := range effects {
+		switch {
+		case len(e.Agents) == 0:
+			out = append(out, fmt.Sprintf("%s: no connected agent carries it; the command waits for one.", e.Name))
+			continue
+		case c.Type != resources.CommandSwitch:
+			out = append(out, fmt.Sprintf("%s: %s %s, for %.0f calls a second at %d agents.", e.Name, c.Type, c.Summary(), e.Calls, len(e.Agents)))
+			continue
+		}
+		for _, g := range slices.Sorted(maps.Keys(e.After)) {
+			if e.Before[g] != e.After[g] {
+				out = append(out, fmt.Sprintf("%s: %s goes from %.0f to %.0f calls a second, at %d agents.", e.Name, g, e.Before[g], e.After[g], len(e.Agents)))
+			}
+		}
+		if e.Pinned > 0 {
+			out = append(out, fmt.Sprintf("%s: %d sessions are tied to a connection and move when what ties them ends.", e.Name, e.Pinned))
+		}
+	}
+	if len(effects) > 0 && len(out) == 0 {
+		out = append(out, "No calls are being made that this would change.")
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// Where a resource comes from.
+const (
+	fromCenter = "center"
+	fromFile   = "file"   // of agents
+	fromExport = "export" // agents vouch for its endpoints, and nobody wrote a document
+)
+
+// outline is the part of a spec that lists need. It is read from JSON that our own parser wrote.
+type outline struct {
+	Kind   string                     `json:"kind"`
+	Labels map[string]string          `json:"labels"`
+	Groups map[string]resources.Group `json:"groups"`
+}
+
+// item is one resource of the mesh, whoever defines it.
+type item struct {
+	name   string
+	source string
+	outline
+	spec   json.RawMessage
+	doc    *registry.Doc // nil: the centre has no document
+	owners []string      // agents whose files define it
+	differ bool          // and not all in the same way
+}
+
+func (i *item) target() auth.Target { return auth.Target{Name: i.name, Kind: i.Kind, Labels: i.Labels} }
+
+// inventory lists every resource: documents and exports of the registry, and what agents' files define.
+func (s *Server) inventory() map[string]*item {
+	all := make(map[string]*item)
+	for _, d := range s.Registry.List() {
+		all[d.Name] = s.fromRegistry(d)
+	}
+	for _, a := range s.Fleet.Agents() {
+		for _, o := range a.Owns {
+			have := all[o.Name]
+			if have == nil {
+				have = &item{name: o.Name, source: fromFile, spec: o.Spec()}
+				have.read()
+				all[o.Name] = have
+			} else if have.source == fromFile && string(have.spec) != string(o.Spec()) {
+				have.differ = true
+			}
+			have.owners = append(have.owners, a.Name)
+		}
+	}
+	return all
+}
+
+func (s *Server) fromRegistry(d registry.Doc) *item {
+	it := &item{name: d.Name, source: fromCenter, doc: &d}
+	if d.Exported {
+		it.source = fromExport
+	}
+	if spec, _, _, ok := s.Registry.Effective(d.Name); ok {
+		it.spec = spec
+	} else {
+		it.spec = d.Spec
+	}
+	it.read()
+	it.Kind = cmp.Or(it.Kind, d.Kind)
+	if it.Labels == nil {
+		it.Labels = d.Labels
+	}
+	return it
+}
+
+// read takes from the spec what lists need. A spec that cannot be read is shown without it: it was refused where it came from.
+func (i *item) read() { _ = json.Unmarshal(i.spec, &i.outline) }
+
+// item finds one resource, or says which there are.
+func (s *Server) item(name string) (*item, error) {
+	all := s.inventory()
+	if it := all[name]; it != nil {
+		return it, nil
+	}
+	names := slices.Sorted(maps.Keys(all))
+	switch {
+	case len(names) == 0:
+		return nil, httpapi.NotFound("there is no resource %s: there are none at all", httpapi.Quoted(name))
+	case len(names) > 20:
+		return nil, httpapi.NotFound("there is no resource %s among the %d that there are", httpapi.Quoted(name), len(names))
+	}
+	return nil, httpapi.NotFound("there is no resource %s: there are %s", httpapi.Quoted(name), strings.Join(names, ", "))
+}
+
+// states are what the agents see of a resource, those that are connected only, unless none is.
+func (s *Server) states(name string) []fleet.StateView {
+	all := s.Fleet.States(name)
+	connected := slices.DeleteFunc(slices.Clone(all), func(v fleet.StateView) bool { return !v.Connected })
+	if len(connected) > 0 {
+		return connected
+	}
+	return all
+}
+
+// endpoint is one address as the agents see it together.
+type endpoint struct {
+	Group     string             `json:"group"`
+	Address   string             `json:"address"`
+	IDC       string             `json:"idc,omitempty"`
+	Role      string             `json:"role"`
+	State     string             `json:"state"` // of most agents
+	Detail    string             `json:"detail,omitempty"`
+	Weight    int                `json:"weight"`
+	Origin    string             `json:"origin,omitempty"`
+	Protected bool               `json:"protected,omitempty"`
+	Lag       resources.Duration `json:"lag,omitempty"`
+	Agents    map[string]int     `json:"agents"` // how many see which state
+}
+
+// endpoints puts together what is declared and what the agents see.
+func (s *Server) endpoints(it *item) []endpoint {
+	at := make(map[[2]string]*endpoint)
+	get := func(group, address string) *endpoint {
+		k := [2]string{group, address}
+		e := at[k]
+		if e == nil {
+			e = &endpoint{Group: group, Address: address, IDC: cmp.Or(it.Groups[group].IDC, group), Weight: resources.DefaultWeight, Agents: map[string]int{}}
+			at[k] = e
+		}
+		return e
+	}
+	for name, g := range it.Groups {
+		for _, spec := range g.Endpoints {
+			e := get(name, spec.Address)
+			e.Role, e.Weight, e.Origin = cmp.Or(spec.Role, "any"), spec.Share(), it.source
+		}
+	}
+	if it.source != fromFile {
+		declared, _ := s.Registry.Endpoints(it.name) // none when it went meanwhile
+		for _, r := range declared {
+			e := get(r.Group, r.Spec.Address)
+			e.Role, e.Weight, e.Origin, e.Protected = cmp.Or(r.Spec.Role, "any"), r.Spec.Share(), r.Origin, r.Protected
+			if !r.Up && r.Detail != "" {
+				e.Detail = r.Origin + ": " + r.Detail
+			}
+		}
+	}
+	details := make(map[*endpoint]map[string]string)
+	for _, view := range s.states(it.name) {
+		for _, seen := range view.Endpoints {
+			e := get(seen.Group, seen.Address)
+			e.Agents[seen.State]++
+			e.Role = cmp.Or(seen.Role, e.Role)
+			e.Lag = max(e.Lag, resources.Duration(seen.Lag))
+			if seen.Detail != "" {
+				if details[e] == nil {
+					details[e] = make(map[string]string)
+				}
+				details[e][seen.State] = seen.Detail
+			}
+		}
+	}
+	out := make([]endpoint, 0, len(at))
+	for _, e := range at {
+		most := 0
+		for state, n := range e.Agents {
+			if n > most || n == most && state > e.State {
+				most, e.State = n, state
+			}
+		}
+		e.State = cmp.Or(e.State, "unknown")
+		e.Detail = cmp.Or(details[e][e.State], e.Detail)
+		out = append(out, *e)
+	}
+	slices.SortFunc(out, func(a, b endpoint) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Address, b.Address))
+	})
+	return out
+}

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/audit"
+	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/command"
+	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/series"
+	"github.com/sluice-mesh/sluice/governance/store"
+)
+
+// Options are the rooms behind the interface.
+type Options struct {
+	Name     string // of this centre
+	Version  string // of the program
+	Cluster  string
+	Hosts    []string // names, beside addresses and localhost, that a Host header may hold
+	Insecure bool     // serve plain HTTP to other machines too
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	Auth     *auth.Auth
+	OIDC     *auth.OIDC // nil: people log in by links alone
+	Audit    *audit.Log
+	Registry *registry.Registry
+	Commands *command.Commands
+	Fleet    *fleet.Fleet
+	Series   *series.Store
+	UI       http.Handler
+}
+
+// isOurs reports whether an error has an answer of its own, and is not the client's mistake by default.
+func isOurs(err error) bool {
+	for _, known := range []error{store.ErrConflict, store.ErrNotFound, store.ErrClosed, auth.ErrUnauthorized} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}

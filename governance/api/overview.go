@@ -1,0 +1,247 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/audit"
+	"github.com/sluice-mesh/sluice/governance/series"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// trouble is something that is not as it should be, and what can be done now.
+type trouble struct {
+	ID       string    `json:"id"`
+	Severity string    `json:"severity"` // bad or warn
+	Resource string    `json:"resource,omitempty"`
+	Agent    string    `json:"agent,omitempty"`
+	Group    string    `json:"group,omitempty"`
+	What     string    `json:"what"`
+	Why      string    `json:"why,omitempty"`
+	Since    time.Time `json:"since"` // this centre has seen it
+	Do       []remedy  `json:"do"`
+}
+
+// remedy is something that a person can do.
+type remedy struct {
+	Label string `json:"label"`
+	CLI   string `json:"cli,omitempty"`
+	Link  string `json:"link,omitempty"`
+}
+
+// watchman looks at everything every few seconds, so that it is known since when something is wrong.
+type watchman struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+	now   []trouble
+}
+
+const lookEvery = 2 * time.Second
+
+// Watch looks for trouble until ctx ends, and tells the pages of new one.
+func (s *Server) Watch(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		s.look()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look finds out what is wrong now.
+func (s *Server) look() {
+	found := s.troubles()
+	now := s.Now().UTC()
+	s.watch.mu.Lock()
+	since := make(map[string]time.Time, len(found))
+	var fresh []trouble
+	for i := range found {
+		t := &found[i]
+		at, known := s.watch.since[t.ID]
+		if !known {
+			at = now
+			fresh = append(fresh, *t)
+		}
+		since[t.ID], t.Since = at, at
+	}
+	changed := len(fresh) > 0 || len(since) != len(s.watch.since)
+	first := s.watch.since == nil
+	s.watch.since, s.watch.now = since, found
+	s.watch.mu.Unlock()
+	if changed {
+		s.hub.changed("overview", "resources")
+	}
+	for _, t := range fresh {
+		if t.Severity == healthBad && !first {
+			s.hub.alert(alert{t.Severity, t.What, t.Resource})
+		}
+	}
+}
+
+// troubles lists what is wrong, the worst first.
+func (s *Server) troubles() []trouble {
+	var out []trouble
+	for _, r := range s.catalogue() {
+		if r.Health == healthBad || r.Health == healthWarn {
+			out = append(out, trouble{ID: "resource/" + r.Name + "/" + r.Health, Severity: r.Health, Resource: r.Name, What: r.Name + ": " + r.Why,
+				Do: remediesOf(&r)})
+		}
+		if r.Agents.Refused > 0 {
+			out = append(out, trouble{ID: "refused/" + r.Name, Severity: healthWarn, Resource: r.Name,
+				What: fmt.Sprintf("%s: %d agents refused version %d and run the one before", r.Name, r.Agents.Refused, r.Version),
+				Do:   []remedy{{Label: "see who and why", Link: "/resources/" + r.Name, CLI: "sluice get agents"}}})
+		}
+	}
+	for _, a := range s.Fleet.Agents() {
+		switch {
+		case !a.Connected && !a.Draining:
+			out = append(out, trouble{ID: "gone/" + a.Name, Severity: healthWarn, Agent: a.Name, What: "agent " + a.Name + " is not connected",
+				Why: "its link ended; it carries calls as before, by its own copy of what it should run", Do: []remedy{{Label: "see the agent", Link: "/agents/" + a.Name}}})
+		case a.Stale != nil:
+			out = append(out, trouble{ID: "stale/" + a.Name, Severity: healthWarn, Agent: a.Name, What: "agent " + a.Name + " runs an old state",
+				Do: []remedy{{Label: "see the agent", Link: "/agents/" + a.Name}}})
+		case !a.Ready && !a.Draining:
+			out = append(out, trouble{ID: "unready/" + a.Name, Severity: healthWarn, Agent: a.Name, What: "agent " + a.Name + " is not ready", Why: a.Detail,
+				Do: []remedy{{Label: "see the agent", Link: "/agents/" + a.Name}}})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b trouble) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.ID, b.ID)) // bad before warn
+	})
+	return out
+}
+
+// remediesOf says what helps a resource: another group, when there is a sound one, and otherwise an answer in place of calls.
+func remediesOf(r *resource) []remedy {
+	var out []remedy
+	for _, sick := range r.Groups {
+		if sick.Weight == 0 || sick.Of == 0 || sick.Sound*2 > sick.Of {
+			continue
+		}
+		for _, well := range r.Groups {
+			if well.Name != sick.Name && well.Of > 0 && well.Sound == well.Of {
+				out = append(out, remedy{Label: "move its calls to " + well.Name, Link: "/traffic/" + r.Name,
+					CLI: fmt.Sprintf("sluice switch %s %s=100 --for 30m --why %q", r.Name, well.Name, sick.Name+" is down")})
+				break
+			}
+		}
+	}
+	if r.Health == healthBad {
+		out = append(out, remedy{Label: "answer in place of calling", Link: "/traffic/" + r.Name,
+			CLI: fmt.Sprintf("sluice degrade %s --match class=read --reply empty --for 10m --why %q", r.Name, "it is down")})
+	}
+	return append(out, remedy{Label: "see its endpoints", Link: "/resources/" + r.Name, CLI: "sluice get endpoints " + r.Name})
+}
+
+// happened is a change that somebody made.
+type happened struct {
+	At     time.Time `json:"at"`
+	Author string    `json:"author"`
+	What   string    `json:"what"`
+	Target string    `json:"resource,omitempty"`
+	Why    string    `json:"why,omitempty"`
+	Link   string    `json:"link,omitempty"`
+}
+
+// mostHappened is how many changes the overview shows.
+const mostHappened = 12
+
+// changes are the last things that people did.
+func (s *Server) changes(ctx context.Context) []happened {
+	entries, err := s.Audit.Entries(ctx, 0, 4*mostHappened)
+	if err != nil {
+		s.Log.Warn("the audit log cannot be read", "error", err)
+	}
+	out := []happened{}
+	for _, e := range entries {
+		if byItself(e) || len(out) == mostHappened {
+			continue
+		}
+		target, _, _ := strings.Cut(e.Target, " ")
+		h := happened{At: e.At, Author: e.Who, What: e.What, Target: target, Why: e.Why, Link: "/audit"}
+		out = append(out, h)
+	}
+	return out
+}
+
+// byItself reports whether nobody did this: the centre keeps house.
+func byItself(e audit.Entry) bool { return e.Who == "center" || strings.HasPrefix(e.Who, "center ") }
+
+func (s *Server) getOverview(w http.ResponseWriter, r *http.Request) error {
+	s.watch.mu.Lock()
+	problems := slices.Clone(s.watch.now)
+	s.watch.mu.Unlock()
+	state := healthOK
+	for _, p := range problems {
+		if p.Severity == healthBad || state == healthOK {
+			state = p.Severity
+		}
+		if state == healthBad {
+			break
+		}
+	}
+	counts := map[string]int{"commands": len(s.Commands.List()), "resources": 0, "endpoints": 0, "endpointsDown": 0,
+		"agents": 0, "agentsBehind": 0, "agentsGone": 0, "agentsStale": 0, "releases": 0}
+	for _, x := range s.catalogue() {
+		counts["resources"]++
+		for _, g := range x.Groups {
+			counts["endpoints"] += g.Of
+			counts["endpointsDown"] += g.Of - g.Sound
+		}
+	}
+	for _, a := range s.Fleet.Agents() {
+		counts["agents"]++
+		switch {
+		case !a.Connected:
+			counts["agentsGone"]++
+		case a.Stale != nil:
+			counts["agentsStale"]++
+		case a.Behind:
+			counts["agentsBehind"]++
+		}
+	}
+	now := s.Now()
+	points, err := s.Series.Query(series.Query{From: now.Add(-time.Hour), To: now, Step: time.Minute})
+	if err != nil {
+		return explainSeries(err)
+	}
+	type spark struct {
+		T      int64  `json:"t"`
+		Calls  uint64 `json:"calls"`
+		Errors uint64 `json:"errors"`
+	}
+	sparks := make([]spark, 0, len(points))
+	for _, p := range points {
+		sparks = append(sparks, spark{p.At.UnixMilli(), p.Calls, p.Errors})
+	}
+	var totals struct {
+		Calls  float64            `json:"calls"`
+		Errors float64            `json:"errors"`
+		P99    resources.Duration `json:"p99"`
+	}
+	for _, n := range s.Series.Live() {
+		totals.Calls, totals.Errors = round(totals.Calls+n.Rate), round(totals.Errors+n.Errors)
+		totals.P99 = max(totals.P99, resources.Duration(n.P99))
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{"state": state, "problems": nonNil(problems), "changes": s.changes(r.Context()), "counts": counts,
+		"totals": totals, "spark": sparks})
+	return nil
+}
+
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

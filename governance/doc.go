@@ -1,0 +1,24 @@
+// Package governance is the centre: one place to see and steer what agents carry. This package puts its rooms together; Center.Open
+// reads like a table of contents.
+//
+//	store      what must not be lost: one bbolt file, or an etcd cluster for several centres
+//	audit      before the store: no change without an entry in the log
+//	auth       people, programs, agents; the mesh's authority; sealed secrets
+//	registry   resources, groups, endpoints: what operators wrote, and what agents export
+//	command    what operators ordered: switch, degrade, limit, mock, fault, drain
+//	rollout    plans and staged releases, which go on or back by themselves
+//	series     rates and true percentiles of every window, from the agents' histograms
+//	fleet      the agents' links: who runs what, and who refused
+//	api        HTTP for the pages, the command line and programs; the agents' door
+//	ui         the pages
+//
+// # How a change travels
+//
+//	api -> registry or command -> audit -> store -> their watch (of every centre) -> fleet.Changed -> the agents that it concerns
+//	                                                                                                   -> Result -> pages
+//
+// A centre holds nothing that others could not rebuild from the store and from the agents' links: several of them may run on one
+// etcd. What must run once (ending commands on record, plans) is done by the one that leads.
+//
+// The data plane never waits for the centre: agents start from their own copy, go on without it, and end commands at their time.
+package governance

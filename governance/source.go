@@ -1,0 +1,169 @@
+package governance
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-mesh/sluice/governance/command"
+	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/series"
+	"github.com/sluice-mesh/sluice/protocols/control"
+	"github.com/sluice-mesh/sluice/resources"
+)
+
+// source is what agents run, put together from the rooms that know it. It implements fleet.Source.
+type source struct {
+	registry *registry.Registry
+	commands *command.Commands
+	fleet    atomic.Pointer[fleet.Fleet] // nil until there is one
+}
+
+var _ fleet.Source = (*source)(nil)
+
+// Revision implements fleet.Source.
+func (s *source) Revision() int64 { return max(s.registry.Revision(), s.commands.Revision()) }
+
+// Resource implements fleet.Source.
+func (s *source) Resource(name string, _ *fleet.Agent) (json.RawMessage, string, int64, bool) {
+	return s.registry.Effective(name)
+}
+
+// Commands implements fleet.Source.
+func (s *source) Commands(name string, a *fleet.Agent) []json.RawMessage {
+	if a == nil {
+		return nil
+	}
+	info, ok := s.info(name, a)
+	if !ok {
+		return nil
+	}
+	var out []json.RawMessage
+	for _, c := range s.commands.For(info, command.AgentInfo{Name: a.Name, IDC: a.IDC, Application: a.Application, Labels: a.Labels}) {
+		if js, err := json.Marshal(c); err == nil { // plain fields
+			out = append(out, js)
+		}
+	}
+	return out
+}
+
+// info is a resource as commands select it: as the agent's file has it, else as the centre has it.
+func (s *source) info(name string, a *fleet.Agent) (command.ResourceInfo, bool) {
+	i, own := slices.BinarySearchFunc(a.Owns, name, func(o fleet.Owned, n string) int { return strings.Compare(o.Name, n) })
+	if own {
+		return infoOfSpec(name, a.Owns[i].Spec())
+	}
+	o, ok := s.registry.Outline(name)
+	if !ok {
+		return command.ResourceInfo{}, false
+	}
+	return infoOfOutline(o), true
+}
+
+func infoOfOutline(o registry.Outline) command.ResourceInfo {
+	r := command.ResourceInfo{Name: o.Name, Kind: o.Kind, Labels: o.Labels}
+	for _, g := range o.Groups {
+		r.Groups = append(r.Groups, g.Name)
+		r.IDCs = append(r.IDCs, cmp.Or(g.IDC, g.Name))
+	}
+	slices.Sort(r.IDCs)
+	r.IDCs = slices.Compact(r.IDCs)
+	return r
+}
+
+// infoOfSpec reads what commands need from a spec that an agent's parser wrote.
+func infoOfSpec(name string, spec json.RawMessage) (command.ResourceInfo, bool) {
+	var s struct {
+		Kind   string                     `json:"kind"`
+		Labels map[string]string          `json:"labels"`
+		Groups map[string]resources.Group `json:"groups"`
+	}
+	if json.Unmarshal(spec, &s) != nil {
+		return command.ResourceInfo{}, false
+	}
+	r := command.ResourceInfo{Name: name, Kind: s.Kind, Labels: s.Labels}
+	for g, group := range s.Groups {
+		r.Groups = append(r.Groups, g)
+		r.IDCs = append(r.IDCs, cmp.Or(group.IDC, g))
+	}
+	slices.Sort(r.Groups)
+	slices.Sort(r.IDCs)
+	r.IDCs = slices.Compact(r.IDCs)
+	return r, true
+}
+
+// infos are all resources, for commands that select them.
+func (s *source) infos() []command.ResourceInfo {
+	seen := make(map[string]struct{})
+	var out []command.ResourceInfo
+	for _, o := range s.registry.Outlines() {
+		seen[o.Name] = struct{}{}
+		out = append(out, infoOfOutline(o))
+	}
+	f := s.fleet.Load()
+	if f == nil {
+		return out
+	}
+	for _, a := range f.Agents() {
+		for _, o := range a.Owns {
+			if _, dup := seen[o.Name]; dup {
+				continue
+			}
+			seen[o.Name] = struct{}{}
+			if info, ok := infoOfSpec(o.Name, o.Spec()); ok {
+				out = append(out, info)
+			}
+		}
+	}
+	return out
+}
+
+// reported takes a report of an agent.
+func (z *Center) reported(a *fleet.Agent, payload []byte, at time.Time) {
+	if err := z.series.Ingest(series.AgentInfo{Name: a.Name, Application: a.Application, IDC: a.IDC}, payload, at); err != nil {
+		z.log.Warn("a report cannot be read", "agent", a.Name, "error", err)
+	}
+}
+
+// exported takes what an agent vouches for.
+func (z *Center) exported(a *fleet.Agent, services []control.Service) {
+	if err := z.registry.Export(a.Name, a.Boot, services); err != nil {
+		z.log.Warn("not all services that an agent exports are taken", "agent", a.Name, "error", err)
+	}
+}
+
+// gone notes that an agent's link ended.
+func (z *Center) gone(a *fleet.Agent) {
+	z.registry.Gone(a.Name, a.Boot)
+	z.series.Gone(a.Name)
+	z.api.Changed("agents", "overview")
+}
+
+// said notes that an agent has something new to say of itself.
+func (z *Center) said(*fleet.Agent) { z.api.Changed("agents", "resources", "overview") }
+
+func (z *Center) documentsChanged(names []string, revision int64) {
+	z.fleet.Changed(names, revision)
+	topics := []string{"resources", "overview", "audit"}
+	for _, n := range names {
+		topics = append(topics, "resource/"+n)
+	}
+	z.api.Changed(topics...)
+}
+
+func (z *Center) commandsChanged(_ []string, targets []command.Selector, revision int64) {
+	var names []string
+	for _, info := range z.source.infos() {
+		if slices.ContainsFunc(targets, func(t command.Selector) bool { return t.Match(info) }) {
+			names = append(names, info.Name)
+		}
+	}
+	if len(names) > 0 {
+		z.fleet.Changed(names, revision)
+	}
+	z.api.Changed("commands", "resources", "overview", "audit")
+}

@@ -1,0 +1,119 @@
+// Reads that stay current: read again when the centre says that one of their topics changed, at most once a second. The last
+// answer of an address is kept, so that going back shows something at once.
+import { ApiError, call } from './api'
+import { events } from './events.svelte'
+
+const lastAnswers = new Map<string, unknown>()
+const keptAnswers = 60
+const between = 1000
+
+export interface Query<T> {
+  readonly data: T | undefined
+  readonly error: ApiError | undefined
+  readonly loading: boolean
+  reload(): Promise<void>
+}
+
+function remember(path: string, data: unknown): void {
+  lastAnswers.delete(path)
+  lastAnswers.set(path, data)
+  if (lastAnswers.size > keptAnswers) lastAnswers.delete(lastAnswers.keys().next().value!)
+}
+
+/** Reads that were begun before the component that needs them is there. */
+const early = new Map<string, Promise<unknown>>()
+
+/** Begins a read at once; the first query of this path takes its answer. */
+export function begin(path: string): void {
+  const answer = call<unknown>('GET', path)
+  answer.catch(() => {}) // the query asks again and says why
+  early.set(path, answer)
+}
+
+/** Forgets all answers: another person may log in. */
+export function forget(): void {
+  lastAnswers.clear()
+}
+
+/**
+ * Reads path while the component stands. A topic may end in `*`. With `every` (ms) it is read at that pace too, for figures
+ * that change all the time; not while the tab is hidden.
+ */
+export function query<T>(path: () => string | null, topics: () => string[], every = 0): Query<T> {
+  let data = $state.raw<T>()
+  let error = $state.raw<ApiError>()
+  let loading = $state(false)
+  let current: string | null = null
+  let abort: AbortController | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let last = 0
+
+  async function load(): Promise<void> {
+    const at = current
+    if (at === null) return
+    clearTimeout(timer)
+    timer = undefined
+    abort?.abort()
+    const mine = (abort = new AbortController())
+    loading = true
+    last = Date.now()
+    try {
+      const begun = early.get(at) as Promise<T> | undefined
+      early.delete(at)
+      const answer = await (begun?.catch(() => undefined)) ?? (await call<T>('GET', at, { signal: mine.signal }))
+      if (mine.signal.aborted) return
+      remember(at, answer)
+      data = answer
+      error = undefined
+    } catch (e) {
+      if (mine.signal.aborted) return
+      error = e instanceof ApiError ? e : new ApiError(0, 'unreadable', String(e))
+    }
+    loading = false
+  }
+
+  /** A little later, together with what else changes by then. */
+  function soon(): void {
+    timer ??= setTimeout(load, Math.max(80, last + between - Date.now()))
+  }
+
+  $effect(() => {
+    const p = path()
+    if (p === current) return
+    current = p
+    data = p === null ? undefined : (lastAnswers.get(p) as T | undefined)
+    error = undefined
+    void load()
+  })
+
+  $effect(() => {
+    const mine = topics()
+    const hit = (topic: string) => mine.some((m) => (m.endsWith('*') ? topic.startsWith(m.slice(0, -1)) : m === topic))
+    const off = events.on((changed) => {
+      if (changed === 'all' || [...changed].some(hit)) soon()
+    })
+    const ticker = every ? setInterval(() => !document.hidden && soon(), every) : undefined
+    return () => {
+      off()
+      clearInterval(ticker)
+    }
+  })
+
+  $effect(() => () => {
+    clearTimeout(timer)
+    abort?.abort()
+  })
+
+  return {
+    get data() {
+      return data
+    },
+    get error() {
+      return error
+    },
+    get loading() {
+      return loading
+    },
+    reload: load,
+  }
+}

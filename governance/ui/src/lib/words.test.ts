@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { common } from '../words/common'
+import { forms } from '../words/forms'
+import { pages } from '../words/pages'
+import { fill, words } from './words'
+
+const places = (s: string) => [...s.matchAll(/\{(\w+)/g)].map((m) => m[1]!).filter((v, i, all) => all.indexOf(v) === i).sort()
+
+function sources(dir: string): string[] {
+  return readdirSync(dir).flatMap((f) => (statSync(join(dir, f)).isDirectory() ? sources(join(dir, f)) : /\.(svelte|ts)$/.test(f) && !f.endsWith('.test.ts') && !dir.endsWith('words') ? [join(dir, f)] : []))
+}
+
+describe('the dictionary', () => {
+  it('has each key once', () => {
+    expect(Object.keys(words)).toHaveLength(Object.keys(common).length + Object.keys(pages).length + Object.keys(forms).length)
+  })
+  for (const [key, [en, zh]] of Object.entries(words)) {
+    it(`${key} is there in both languages, with the same places`, () => {
+      expect(en.trim()).not.toBe('')
+      expect(zh.trim()).not.toBe('')
+      for (const p of places(zh)) expect(places(en)).toContain(p)
+      for (const p of places(en)) if (!en.includes(`{${p}|`) || en.includes(`{${p}}`)) expect(places(zh)).toContain(p)
+      // Latin words alone are names; a text of several words is not translated yet.
+      if (!/[\u4e00-\u9fff]/.test(zh)) expect(en.split(' ').length).toBeLessThan(3)
+    })
+  }
+  it('has no key that nothing uses', () => {
+    const text = sources(join(__dirname, '..')).map((f) => readFileSync(f, 'utf8')).join('\n')
+    const built = ['live.', 'theme.', 'term.', 'source.', 'agentstate.', 'plan.', 'release.', 'role.', 'lack.']
+    expect(Object.keys(words).filter((k) => !text.includes(`'${k}'`) && !built.some((b) => k.startsWith(b)))).toEqual([])
+  })
+})
+
+describe('fill', () => {
+  it('puts numbers and names into their places', () => {
+    expect(fill('{n} {n|agent|agents}', { n: 1 })).toBe('1 agent')
+    expect(fill('{n} {n|agent|agents}', { n: 0 })).toBe('0 agents')
+    expect(fill('{name} to v{v}', { name: 'a{v}', v: 3 })).toBe('a{v} to v3')
+    expect(fill('{missing}')).toBe('{missing}')
+  })
+})

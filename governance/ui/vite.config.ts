@@ -1,0 +1,20 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { defineConfig } from 'vitest/config'
+
+// The page is served under a policy that allows no inline script, no inline style and no other origin, so nothing is inlined
+// and nothing is loaded from elsewhere. `npm run dev` passes the interface on to a centre at SLUICE_AT.
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    chunkSizeWarningLimit: 400,
+  },
+  server: {
+    host: '127.0.0.1',
+    proxy: { '/v1': process.env.SLUICE_AT ?? 'http://127.0.0.1:9980' },
+  },
+  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+})

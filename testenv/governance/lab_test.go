@@ -1,0 +1,112 @@
+package governance
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-mesh/sluice/testenv/server"
+)
+
+// lab is a centre with its agents.
+type lab struct {
+	*testing.T
+	center *server.CenterProcess
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	return &lab{T: t, center: server.Start(t, server.Center{Name: "c1"})}
+}
+
+// joinToken makes a token for some agents.
+func (l *lab) joinToken(uses int) string {
+	l.Helper()
+	var out struct{ Token string }
+	l.get("POST", "/v1/joins", fmt.Sprintf(`{"uses": %d}`, uses), &out)
+	return out.Token
+}
+
+// get asks the centre and decodes its answer.
+func (l *lab) get(method, path, body string, into any) {
+	l.Helper()
+	answer := l.center.Must(method, path, body)
+	if err := json.Unmarshal([]byte(answer), into); err != nil {
+		l.Fatalf("%s %s: %v in %s", method, path, err, answer)
+	}
+}
+
+// agent starts an agent that takes resources from the centre; each listens on {{addr NAME}}. more is further configuration of
+// the agent's section, one line with its indent each.
+func (l *lab) agent(name, idc, more string, resources ...string) *server.AgentProcess {
+	l.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "agent:\n  name: %s\n  application: app-of-%s\n  idc: %s\n  admin: {{addr \"admin\"}}\n  data: data\n  center: [%q]\n"+
+		"  drain: { wait: 0s, timeout: 5s }\n%sresources:\n", name, name, idc, l.center.URL(), more)
+	for _, r := range resources {
+		fmt.Fprintf(&b, "  %s: { listen: {{addr %q}} }\n", r, r)
+	}
+	return server.Start(l, server.Agent{Config: b.String(), Env: []string{"SLUICE_JOIN=" + l.joinToken(1)}})
+}
+
+// put publishes a document.
+func (l *lab) put(name, yaml string) {
+	l.Helper()
+	l.center.Must("PUT", "/v1/resources/"+name+"?why=test", yaml)
+}
+
+// redisSpec is a cache in two data centres, of which yf has all the traffic.
+func redisSpec(yf, tc string) string {
+	return fmt.Sprintf("kind: redis\nlabels: { team: feed }\ngroups:\n  yf: { weight: 100, endpoints: [%q] }\n  tc: { weight: 0, endpoints: [%q] }\n", yf, tc)
+}
+
+// agentLine is what the list of agents says of one.
+type agentLine struct {
+	Name      string
+	Connected bool
+	Ready     bool
+	Behind    bool
+	Stale     *time.Time
+	Refused   []struct{ Resource, Path, Message string }
+}
+
+func (l *lab) agents() map[string]agentLine {
+	l.Helper()
+	var out struct{ Agents []agentLine }
+	l.get("GET", "/v1/agents", "", &out)
+	by := make(map[string]agentLine)
+	for _, a := range out.Agents {
+		by[a.Name] = a
+	}
+	return by
+}
+
+// await waits for a condition.
+func (l *lab) await(d time.Duration, what string, cond func() error) {
+	l.Helper()
+	server.Wait(l, d, what, cond)
+}
+
+// settled waits until an agent is connected and runs what it should.
+func (l *lab) settled(names ...string) {
+	l.Helper()
+	l.await(10*time.Second, "the agents to run what they should", func() error {
+		all := l.agents()
+		for _, n := range names {
+			if a := all[n]; !a.Connected || a.Behind || !a.Ready {
+				return fmt.Errorf("%s: %+v", n, a)
+			}
+		}
+		return nil
+	})
+}
+
+// command gives one and returns its id.
+func (l *lab) command(body string) string {
+	l.Helper()
+	var out struct{ ID string }
+	l.get("POST", "/v1/commands", body, &out)
+	return out.ID
+}
