@@ -50,6 +50,9 @@ type Center struct {
 	port     *port
 
 	firstLink string
+
+	mu      sync.Mutex
+	waiting map[string]struct{} // resources with exports that changed while not all agents had reported; nil once they have
 }
 
 // Open starts a centre: it listens when it returns, and answers when Run runs.
@@ -61,7 +64,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	z := &Center{config: c, log: o.Log}
+	z := &Center{config: c, log: o.Log, waiting: make(map[string]struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, z.close())
@@ -176,6 +179,7 @@ func (z *Center) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	background.Go(func() { z.housekeep(work) })
 	background.Go(func() { z.api.Watch(work) })
+	background.Go(func() { z.completed(work) })
 	serving := make(chan error, 1)
 	go func() { serving <- z.api.Serve(z.port) }()
 	z.log.Info("centre is serving", "center", z.config.Name, "cluster", z.store.Cluster(), "url", z.URL())

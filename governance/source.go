@@ -2,7 +2,9 @@ package governance
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -146,13 +148,50 @@ func (z *Center) gone(a *fleet.Agent) {
 // said notes that an agent has something new to say of itself.
 func (z *Center) said(*fleet.Agent) { z.api.Changed("agents", "resources", "overview") }
 
+// documentsChanged passes on that resources are others than before. While the centre has just started it does not know yet what
+// agents export, and must not tell others that it is gone: what has such endpoints waits until every agent had the time to report.
 func (z *Center) documentsChanged(names []string, revision int64) {
-	z.fleet.Changed(names, revision)
+	z.mu.Lock()
+	if z.waiting != nil {
+		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+			exported := z.hasExports(n)
+			if exported {
+				z.waiting[n] = struct{}{}
+			}
+			return exported
+		})
+	}
+	z.mu.Unlock()
+	if len(names) > 0 {
+		z.fleet.Changed(names, revision)
+	}
 	topics := []string{"resources", "overview", "audit"}
 	for _, n := range names {
 		topics = append(topics, "resource/"+n)
 	}
 	z.api.Changed(topics...)
+}
+
+// hasExports reports whether agents vouch for endpoints of a resource.
+func (z *Center) hasExports(name string) bool {
+	endpoints, _ := z.registry.Endpoints(name) // none when it went meanwhile
+	return slices.ContainsFunc(endpoints, func(e registry.Endpoint) bool { return e.Origin != "operator" })
+}
+
+// completed passes on what waited for the agents' exports.
+func (z *Center) completed(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-z.registry.Complete():
+	}
+	z.mu.Lock()
+	names := slices.Sorted(maps.Keys(z.waiting))
+	z.waiting = nil
+	z.mu.Unlock()
+	if len(names) > 0 {
+		z.fleet.Changed(names, z.registry.Revision())
+	}
 }
 
 func (z *Center) commandsChanged(_ []string, targets []command.Selector, revision int64) {

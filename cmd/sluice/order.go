@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/internal/cli"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -35,7 +36,7 @@ func (s *selection) match() (resources.Match, error) {
 }
 
 type switchCmd struct {
-	Resource string   `arg:"" help:"Resource whose traffic moves."`
+	Resource string   `arg:"" help:"Resource whose traffic moves; at a centre also several: feed-*, or \"idc=tc kind=redis\"."`
 	Weights  []string `arg:"" name:"group=weight" sep:"none" help:"Share of each group, relative to the others; a group that is not named gets 0."`
 	selection
 	order
@@ -134,7 +135,27 @@ func (v *drainCmd) Run(h *host) error {
 // sent is a command as the interface takes it.
 type sent struct {
 	resources.Command
-	For resources.Duration `json:"for,omitempty"`
+	Select *command.Selector  `json:"select,omitempty"` // in place of Resource; a centre's
+	For    resources.Duration `json:"for,omitempty"`
+}
+
+// target turns the resource of a command line into what is sent: a name, or at a centre several, as in feed-* or "idc=tc kind=redis".
+func (o *order) target(c resources.Command) (sent, error) {
+	out := sent{Command: c, For: o.For}
+	text := c.Resource
+	switch {
+	case strings.Contains(text, "="):
+	case strings.ContainsAny(text, "*,"):
+		text = "name=" + text
+	default:
+		return out, nil
+	}
+	s, err := command.ParseSelector(text)
+	if err != nil {
+		return out, &cli.UsageError{Text: err.Error()}
+	}
+	out.Resource, out.Select = "", &s
+	return out, nil
 }
 
 // send gives the command, or asks what it would do.
@@ -144,10 +165,14 @@ func (o *order) send(h *host, c resources.Command, s *selection) error {
 		return err
 	}
 	c.Author, c.Why = cli.Author(h.env), o.Why
+	body, err := o.target(c)
+	if err != nil {
+		return err
+	}
 	return o.with(func(cl *cli.Client) error {
 		if o.DryRun {
 			var p cli.Preview
-			err := cl.Do(context.Background(), http.MethodPost, "/v1/commands", url.Values{"dry-run": {"true"}}, sent{c, o.For}, &p)
+			err := cl.Do(context.Background(), http.MethodPost, "/v1/commands", url.Values{"dry-run": {"true"}}, body, &p)
 			if err != nil {
 				return err
 			}
@@ -157,7 +182,7 @@ func (o *order) send(h *host, c resources.Command, s *selection) error {
 			return nil
 		}
 		var done cli.Command
-		if err := cl.Do(context.Background(), http.MethodPost, "/v1/commands", nil, sent{c, o.For}, &done); err != nil {
+		if err := cl.Do(context.Background(), http.MethodPost, "/v1/commands", nil, body, &done); err != nil {
 			return err
 		}
 		fmt.Fprintf(h.stdout, "%s  %s\n", cli.Clean(done.ID), describe(&done))
@@ -167,7 +192,7 @@ func (o *order) send(h *host, c resources.Command, s *selection) error {
 
 // describe says what a command does and until when.
 func describe(c *cli.Command) string {
-	text := c.Type + " " + c.Resource + ": " + c.Summary
+	text := c.Type + " " + c.Target() + ": " + c.Summary
 	if c.Matching != "" {
 		text += ", for " + c.Matching
 	}
@@ -191,7 +216,7 @@ func (v *undoCmd) Run(h *host) error {
 			if err := c.Do(context.Background(), http.MethodDelete, "/v1/commands/"+url.PathEscape(id), by, nil, &undone); err != nil {
 				return err
 			}
-			fmt.Fprintf(h.stdout, "%s  undone: %s %s: %s\n", cli.Clean(id), undone.Type, cli.Clean(undone.Resource), cli.Clean(undone.Summary))
+			fmt.Fprintf(h.stdout, "%s  undone: %s %s: %s\n", cli.Clean(id), undone.Type, cli.Clean(undone.Target()), cli.Clean(undone.Summary))
 		}
 		return nil
 	})

@@ -336,12 +336,12 @@ func previewText(c command.Command, effects []effect) []string {
 			out = append(out, fmt.Sprintf("%s: no connected agent carries it; the command waits for one.", e.Name))
 			continue
 		case c.Type != resources.CommandSwitch:
-			out = append(out, fmt.Sprintf("%s: %s %s, for %.0f calls a second at %d agents.", e.Name, c.Type, c.Summary(), e.Calls, len(e.Agents)))
+			out = append(out, fmt.Sprintf("%s: %s %s, for %.0f calls a second at %s.", e.Name, c.Type, c.Summary(), e.Calls, count(len(e.Agents), "agent")))
 			continue
 		}
 		for _, g := range slices.Sorted(maps.Keys(e.After)) {
 			if e.Before[g] != e.After[g] {
-				out = append(out, fmt.Sprintf("%s: %s goes from %.0f to %.0f calls a second, at %d agents.", e.Name, g, e.Before[g], e.After[g], len(e.Agents)))
+				out = append(out, fmt.Sprintf("%s: %s goes from %.0f to %.0f calls a second, at %s.", e.Name, g, e.Before[g], e.After[g], count(len(e.Agents), "agent")))
 			}
 		}
 		if e.Pinned > 0 {
@@ -352,4 +352,12 @@ func previewText(c command.Command, effects []effect) []string {
 		out = append(out, "No calls are being made that this would change.")
 	}
 	return out
+}
+
+// count writes a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -193,7 +193,7 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 	case len(out.Diff) == 0:
 		out.Text = append(out.Text, "Nothing changes.")
 	default:
-		out.Text = append(out.Text, fmt.Sprintf("%d changes reach %d agents at once.", len(out.Diff), len(out.Agents)))
+		out.Text = append(out.Text, fmt.Sprintf("%s at once for %s.", count(len(out.Diff), "change"), count(len(out.Agents), "agent")))
 	}
 	httpapi.Reply(w, http.StatusOK, out)
 	return nil

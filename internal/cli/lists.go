@@ -167,19 +167,31 @@ func CommandTable(list []Command, now time.Time) *Table {
 		if c.Expires != nil {
 			left = Duration(max(0, c.Expires.Sub(now).Round(time.Second)))
 		}
-		t.Row(c.ID, c.Type, c.Resource, c.Summary, match, c.Author, c.Created.Local().Format("01-02 15:04:05"), left, c.Why)
+		t.Row(c.ID, c.Type, c.Target(), c.Summary, match, c.Author, c.Created.Local().Format("01-02 15:04:05"), left, c.Why)
 	}
 	return t
+}
+
+// state is the worst that there is to say of an agent.
+func (a *Agent) state() (string, Paint) {
+	switch {
+	case a.Connected != nil && !*a.Connected:
+		return "away", Bad
+	case !a.Ready:
+		return "not ready", Bad
+	case a.Stale != nil:
+		return "stale", Bad
+	case a.Behind:
+		return "behind", Bad
+	}
+	return "ready", Good
 }
 
 // AgentTable lists agents.
 func AgentTable(list []Agent) *Table {
 	t := NewTable("NAME", "APPLICATION", "IDC", "VERSION", "UP", "STATE", "REVISION>", "RESOURCES>")
 	for _, a := range list {
-		state, paint := "ready", Good
-		if !a.Ready {
-			state, paint = "not ready", Bad
-		}
+		state, paint := a.state()
 		t.Row(a.Name, a.Application, a.IDC, a.Version, age(a.Uptime), state, strconv.FormatUint(a.Revision, 10), strconv.Itoa(a.Resources))
 		t.Paint(5, paint)
 	}

@@ -1,6 +1,10 @@
 package cli
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Status is the answer of GET /v1/status.
 type Status struct {
@@ -108,6 +112,22 @@ type Command struct {
 	Why      string     `json:"why"`
 	Created  time.Time  `json:"created"`
 	Expires  *time.Time `json:"expires"`
+	On       []string   `json:"resources"` // at a centre: those that it is for now
+}
+
+// mostShown is how many resources of a command are named.
+const mostShown = 3
+
+// Target names what a command is for.
+func (c *Command) Target() string {
+	if c.Resource != "" || len(c.On) == 0 {
+		return c.Resource
+	}
+	text := strings.Join(c.On[:min(len(c.On), mostShown)], ",")
+	if more := len(c.On) - mostShown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // Agent is one of GET /v1/agents.
@@ -120,6 +140,10 @@ type Agent struct {
 	Revision    uint64 `json:"revision"`
 	Ready       bool   `json:"ready"`
 	Resources   int    `json:"resources"`
+	// Of a centre.
+	Connected *bool      `json:"connected"`
+	Behind    bool       `json:"behind"`
+	Stale     *time.Time `json:"stale"`
 }
 
 // Preview is the answer of POST /v1/commands?dry-run=true.
