@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/agent/admin"
 	"github.com/sluice-mesh/sluice/agent/filter"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/metrics/prometheus"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -94,9 +95,9 @@ func (b *backend) member(name string) (*member, error) {
 		have = append(have, m.Spec.Name)
 	}
 	if len(have) == 0 {
-		return nil, admin.NotFound("there is no resource %q: there are none at all", name)
+		return nil, httpapi.NotFound("there is no resource %q: there are none at all", name)
 	}
-	return nil, admin.NotFound("there is no resource %q: there are %s", name, strings.Join(have, ", "))
+	return nil, httpapi.NotFound("there is no resource %q: there are %s", name, strings.Join(have, ", "))
 }
 
 // Endpoints implements admin.Inventory.
@@ -155,14 +156,14 @@ func (b *backend) Observe(name string, match resources.Match, slowerThan time.Du
 	}
 	selector, err := match.Compile(m.run.Ops())
 	if err != nil {
-		return nil, admin.Invalid("match", "%v", err)
+		return nil, httpapi.Invalid("match", "%v", err)
 	}
 	tap := m.run.Tap()
 	events, cancel := tap.Subscribe(selector, slowerThan, eventBuffer)
 	select {
 	case _, open := <-events: // closed at once when there are too many; else a first call that nobody will miss
 		if !open {
-			return nil, &admin.Error{Status: http.StatusTooManyRequests, Code: "too_many",
+			return nil, &httpapi.Error{Status: http.StatusTooManyRequests, Code: "too_many",
 				Message: fmt.Sprintf("%d observers watch %s already: end one first", filter.MaxSubscribers, name)}
 		}
 	default:

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/admin"
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/config"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -83,10 +84,10 @@ func (b *backend) ownedChanged() {
 // checked asks whether a change may go on. changing is held.
 func (b *backend) checked(name string, check admin.Check) (*member, error) {
 	if b.draining.Load() {
-		return nil, admin.Unavailable("%v", errDraining)
+		return nil, httpapi.Unavailable("%v", errDraining)
 	}
 	if b.file.Wants[name] != nil {
-		return nil, admin.Conflict("%s comes from the centre: change it there, at %s", name, b.center.urls())
+		return nil, httpapi.Conflict("%s comes from the centre: change it there, at %s", name, b.center.urls())
 	}
 	m := b.set.get(name)
 	etag := ""
@@ -115,7 +116,7 @@ func (b *backend) put(next map[string]*declared, persist func() error) error {
 		if undo := b.set.apply(maps.Clone(before)); undo != nil {
 			b.log.Error("a change that could not be kept could not be undone either", "error", undo)
 		}
-		return admin.Unavailable("%v", err)
+		return httpapi.Unavailable("%v", err)
 	}
 	b.changed()
 	return nil
@@ -131,11 +132,11 @@ func invalid(err error) error {
 		for _, p := range problems.Problems {
 			text = append(text, fmt.Sprintf("line %d: %s: %s", p.Line, p.Path, p.Message))
 		}
-		return admin.Invalid(problems.Problems[0].Path, "%s", strings.Join(text, "; "))
+		return httpapi.Invalid(problems.Problems[0].Path, "%s", strings.Join(text, "; "))
 	case errors.As(err, &taken):
-		return admin.Conflict("%v", err)
+		return httpapi.Conflict("%v", err)
 	}
-	return admin.Invalid("", "%v", err)
+	return httpapi.Invalid("", "%v", err)
 }
 
 // AddCommand implements admin.Changes.
@@ -146,13 +147,13 @@ func (b *backend) AddCommand(c resources.Command) (admin.Command, error) {
 	}
 	added, err := b.store.Add(c) // tells recompile, which brings it into force
 	if err != nil {
-		return admin.Command{}, admin.Unavailable("%v", err)
+		return admin.Command{}, httpapi.Unavailable("%v", err)
 	}
 	if err := b.recompile(c.Resource); err != nil && !b.inForce(added.ID) {
 		if _, undo := b.store.Undo(added.ID); undo != nil {
 			err = errors.Join(err, undo)
 		}
-		return admin.Command{}, admin.Invalid("", "%v", err)
+		return admin.Command{}, httpapi.Invalid("", "%v", err)
 	}
 	b.log.Info("command", "id", added.ID, "type", added.Type, "resource", m.Spec.Name, "does", added.Summary(),
 		"match", added.Match.String(), "by", added.Author, "why", added.Why, "expires", added.Expires)
@@ -174,14 +175,14 @@ func (b *backend) inForce(id string) bool {
 // valid checks a command against its resource and fills in defaults.
 func (b *backend) valid(c *resources.Command) (*member, error) {
 	if b.draining.Load() {
-		return nil, admin.Unavailable("%v", errDraining)
+		return nil, httpapi.Unavailable("%v", errDraining)
 	}
 	m, err := b.member(c.Resource)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.Validate(m.run.Spec()); err != nil {
-		return nil, admin.Invalid("", "%v", err)
+		return nil, httpapi.Invalid("", "%v", err)
 	}
 	if c.Type != resources.CommandDrain {
 		return m, nil
@@ -193,7 +194,7 @@ func (b *backend) valid(c *resources.Command) (*member, error) {
 		}
 		have = append(have, e.Address)
 	}
-	return nil, admin.Invalid("endpoint", "resource %s has no endpoint %q: it has %s", c.Resource, c.Endpoint, strings.Join(have, ", "))
+	return nil, httpapi.Invalid("endpoint", "resource %s has no endpoint %q: it has %s", c.Resource, c.Endpoint, strings.Join(have, ", "))
 }
 
 // Preview implements admin.Changes.
@@ -204,7 +205,7 @@ func (b *backend) Preview(c resources.Command) (admin.Preview, error) {
 	}
 	p, err := m.run.Preview(c)
 	if err != nil {
-		return admin.Preview{}, admin.Invalid("", "%v", err)
+		return admin.Preview{}, httpapi.Invalid("", "%v", err)
 	}
 	return admin.Preview{Command: admin.NewCommand(p.Command), Effect: p, Text: previewText(&p)}, nil
 }
@@ -212,14 +213,14 @@ func (b *backend) Preview(c resources.Command) (admin.Preview, error) {
 // Undo implements admin.Changes.
 func (b *backend) Undo(id, by string) (admin.Command, error) {
 	if b.center != nil && slices.ContainsFunc(b.center.keep.Commands(""), func(c resources.Command) bool { return c.ID == id }) {
-		return admin.Command{}, admin.Conflict("command %s comes from the centre: undo it there, at %s", id, b.center.urls())
+		return admin.Command{}, httpapi.Conflict("command %s comes from the centre: undo it there, at %s", id, b.center.urls())
 	}
 	c, err := b.store.Undo(id)
 	switch {
 	case errors.Is(err, control.ErrNotFound):
-		return admin.Command{}, admin.NotFound("%v", err)
+		return admin.Command{}, httpapi.NotFound("%v", err)
 	case err != nil:
-		return admin.Command{}, admin.Unavailable("%v", err)
+		return admin.Command{}, httpapi.Unavailable("%v", err)
 	}
 	b.log.Info("command undone", "id", id, "type", c.Type, "resource", c.Resource, "by", by)
 	return admin.NewCommand(c), nil

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -41,10 +42,10 @@ func ask(s *Server, method, path, body string, header ...string) *httptest.Respo
 }
 
 // errorOf decodes the shape of errors, and fails if the answer has another.
-func errorOf(t *testing.T, w *httptest.ResponseRecorder) *Error {
+func errorOf(t *testing.T, w *httptest.ResponseRecorder) *httpapi.Error {
 	t.Helper()
 	var v struct {
-		Error *Error `json:"error"`
+		Error *httpapi.Error `json:"error"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || v.Error == nil || v.Error.Code == "" || v.Error.Message == "" {
 		t.Fatalf("status %d, not the shape of an error: %s", w.Code, w.Body)
@@ -250,7 +251,7 @@ func TestCommands(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ query, body, path string }{
 		"a mistyped dry run":  {"?dryrun=true", body, "dryrun"},
-		"dry-run=maybe":       {"?dry-run=maybe", body, ""},
+		"dry-run=maybe":       {"?dry-run=maybe", body, "dry-run"},
 		"no resource":         {"", `{"type":"switch"}`, "resource"},
 		"unknown key":         {"", `{"type":"switch","resource":"cache","wieghts":{}}`, "wieghts"},
 		"both ends":           {"", `{"type":"switch","resource":"cache","for":"1m","expires":"2030-01-01T00:00:00Z"}`, "for"},

@@ -8,7 +8,7 @@ import (
 )
 
 // Backend is what the interface shows and changes. Methods may be called from any goroutine. What they refuse they say
-// by an [*Error]; any other error is answered as an internal one.
+// by an [httpapi.Error]; any other error is answered as an internal one.
 type Backend interface {
 	Health
 	Inventory

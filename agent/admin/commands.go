@@ -1,16 +1,11 @@
 package admin
 
 import (
-	"bytes"
-	"encoding"
-	"encoding/json"
-	"errors"
 	"net/http"
-	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -31,11 +26,11 @@ type order struct {
 }
 
 func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
-	q, err := knownQuery(r, "dry-run")
+	q, err := httpapi.Query(r, "dry-run")
 	if err != nil {
 		return err
 	}
-	dry, err := flag(q.Get("dry-run"), q.Has("dry-run"))
+	dry, err := httpapi.Flag(q, "dry-run")
 	if err != nil {
 		return err
 	}
@@ -48,7 +43,7 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		reply(w, http.StatusOK, p)
+		httpapi.Reply(w, http.StatusOK, p)
 		return nil
 	}
 	added, err := s.backend.AddCommand(c)
@@ -56,40 +51,31 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Location", "/v1/commands/"+added.ID)
-	reply(w, http.StatusCreated, added)
+	httpapi.Reply(w, http.StatusCreated, added)
 	return nil
 }
 
 // decodeCommand reads a command; what it asks of its resource is validated by the backend.
 func decodeCommand(r *http.Request) (resources.Command, error) {
-	body, err := readBody(r)
-	if err != nil {
-		return resources.Command{}, err
-	}
 	var o order
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil {
-		return o.Command, explainJSON(err)
-	}
-	if dec.More() {
-		return o.Command, Invalid("", "more than one JSON value: send one command at a time")
+	if err := httpapi.Decode(r, &o, "command"); err != nil {
+		return o.Command, err
 	}
 	c := o.Command
 	if c.Resource == "" {
-		return c, Invalid("resource", "a command needs the name of a resource")
+		return c, httpapi.Invalid("resource", "a command needs the name of a resource")
 	}
 	if o.For > 0 && c.Expires != nil {
-		return c, Invalid("for", "give either for or expires")
+		return c, httpapi.Invalid("for", "give either for or expires")
 	}
 	if len(c.Why) > maxWhy || len(c.Author) > maxWhy || strings.ContainsAny(c.Why+c.Author, "\r\n") {
-		return c, Invalid("why", "why and author are one line of at most %d bytes", maxWhy)
+		return c, httpapi.Invalid("why", "why and author are one line of at most %d bytes", maxWhy)
 	}
 	if len(c.Reply) > maxReply || len(c.Error) > maxReply {
-		return c, Invalid("reply", "a reply has at most %d bytes", maxReply)
+		return c, httpapi.Invalid("reply", "a reply has at most %d bytes", maxReply)
 	}
 	if c.Author == "" {
-		c.Author = "http@" + client(r)
+		c.Author = "http@" + httpapi.Client(r)
 	}
 	c.ID, c.Created = "", time.Now().UTC() // the agent's to give
 	if o.For > 0 {
@@ -99,51 +85,19 @@ func decodeCommand(r *http.Request) (resources.Command, error) {
 	return c, nil
 }
 
-var textual = reflect.TypeFor[encoding.TextUnmarshaler]()
-
-// explainJSON names the field where the decoder knows it.
-func explainJSON(err error) *Error {
-	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		field := strings.TrimPrefix(typ.Field, "Command.") // of the struct that order embeds
-		hint := ""
-		if typ.Value == "number" && reflect.PointerTo(typ.Type).Implements(textual) {
-			hint = `: write a text with its unit, such as "50%", "200ms" or "100/s"`
-		}
-		return Invalid(field, "%s cannot be a JSON %s%s", quoted(field), typ.Value, hint)
-	}
-	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return Invalid(strings.Trim(field, `"`),
-			"unknown key %s: a command has type, resource, match, percent, weights, reply, error, delay, rate, burst, endpoint, author, why, for, expires", field)
-	}
-	return Invalid("", "the body is no command: %s", strings.TrimPrefix(firstLine(err), "json: "))
-}
-
 func (s *Server) deleteCommand(w http.ResponseWriter, r *http.Request) error {
-	q, err := knownQuery(r, "by")
+	q, err := httpapi.Query(r, "by")
 	if err != nil {
 		return err
 	}
 	by := q.Get("by")
 	if by == "" {
-		by = "http@" + client(r)
+		by = "http@" + httpapi.Client(r)
 	}
 	c, err := s.backend.Undo(r.PathValue("id"), by)
 	if err != nil {
 		return err
 	}
-	reply(w, http.StatusOK, c)
+	httpapi.Reply(w, http.StatusOK, c)
 	return nil
-}
-
-// flag reads a boolean query parameter; one without a value is true.
-func flag(value string, present bool) (bool, error) {
-	if !present || value == "" {
-		return present, nil
-	}
-	b, err := strconv.ParseBool(value)
-	if err != nil {
-		return false, Invalid("", "%s is neither true nor false", quoted(value))
-	}
-	return b, nil
 }

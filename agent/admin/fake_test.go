@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -62,7 +63,7 @@ func (f *fake) Resource(name string) (Resource, error) {
 			return r, nil
 		}
 	}
-	return Resource{}, NotFound("there is no resource %q", name)
+	return Resource{}, httpapi.NotFound("there is no resource %q", name)
 }
 func (f *fake) Endpoints(name string) ([]Endpoint, error) {
 	_, err := f.Resource(name)
@@ -82,7 +83,7 @@ func (f *fake) Spec(name string) ([]byte, string, error) {
 	defer f.mu.Unlock()
 	spec, ok := f.specs[name]
 	if !ok {
-		return nil, "", NotFound("there is no resource %q", name)
+		return nil, "", httpapi.NotFound("there is no resource %q", name)
 	}
 	return []byte(spec), f.tag(name), nil
 }
@@ -111,7 +112,7 @@ func (f *fake) Change(name, by string, check Check, edit func([]byte) ([]byte, e
 		return "", false, err
 	}
 	if !json.Valid(next) {
-		return "", false, Invalid("policy.timeout", "not valid")
+		return "", false, httpapi.Invalid("policy.timeout", "not valid")
 	}
 	f.specs[name] = string(next)
 	f.tags[name]++
@@ -125,7 +126,7 @@ func (f *fake) Remove(name, by string, check Check) error {
 		return err
 	}
 	if !exists {
-		return NotFound("there is no resource %q", name)
+		return httpapi.NotFound("there is no resource %q", name)
 	}
 	delete(f.specs, name)
 	return nil
@@ -152,7 +153,7 @@ func (f *fake) Undo(id, by string) (Command, error) {
 			return NewCommand(c), nil
 		}
 	}
-	return Command{}, NotFound("no command %q", id)
+	return Command{}, httpapi.NotFound("no command %q", id)
 }
 func (f *fake) Observe(resource string, match resources.Match, slower time.Duration) (*Watch, error) {
 	if _, err := f.Resource(resource); err != nil {

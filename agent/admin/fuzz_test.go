@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
 // FuzzMerge checks the laws of a merge patch: an empty one changes nothing, applying it twice is applying it once, and no
@@ -55,7 +57,7 @@ func FuzzCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequest("POST", "/v1/commands", strings.NewReader(body))
 		c, err := decodeCommand(r)
-		var refusal *Error
+		var refusal *httpapi.Error
 		switch {
 		case err != nil && !errors.As(err, &refusal):
 			t.Errorf("%q: %v has not the shape of a refusal", body, err)

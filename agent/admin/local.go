@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
 // localKey marks the context of a request that came through ServeLocal.
@@ -18,33 +20,32 @@ func isLocal(r *http.Request) bool { return r.Context().Value(localKey{}) != nil
 func (s *Server) ServeLocal(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if e := localOnly(r); e != nil {
-		s.fail(w, r, e)
+		httpapi.Fail(w, r, s.log, e)
 		return
 	}
 	r = r.WithContext(context.WithValue(r.Context(), localKey{}, true))
 	h, pattern := s.mux.Handler(r)
 	if pattern == "" {
-		s.noRoute(w, r, h)
+		httpapi.NoRoute(w, r, s.log, h)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
 // localOnly says why a request is not for ServeLocal.
-func localOnly(r *http.Request) *Error {
+func localOnly(r *http.Request) *httpapi.Error {
 	p := r.URL.Path
 	if !strings.HasPrefix(p, "/v1/") || path.Clean(p) != p {
-		return NotFound("there is nothing at %s for the centre: it reads below /v1/", quoted(p))
+		return httpapi.NotFound("there is nothing at %s for the centre: it reads below /v1/", httpapi.Quoted(p))
 	}
 	switch r.Method {
 	case http.MethodGet:
 		return nil
 	case http.MethodPost:
-		q := r.URL.Query()
-		if dry, err := flag(q.Get("dry-run"), q.Has("dry-run")); p == "/v1/commands" && err == nil && dry {
+		if dry, err := httpapi.Flag(r.URL.Query(), "dry-run"); p == "/v1/commands" && err == nil && dry {
 			return nil
 		}
 	}
-	return &Error{http.StatusMethodNotAllowed, "method_not_allowed",
-		"the centre asks by GET, and by POST /v1/commands?dry-run; what it changes it sends as an update", ""}
+	return &httpapi.Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Message: "the centre asks by GET, and by POST /v1/commands?dry-run; what it changes it sends as an update"}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -35,23 +36,23 @@ func (p *pprofSwitch) set(until time.Time) {
 }
 
 func (s *Server) pprofOn(w http.ResponseWriter, r *http.Request) error {
-	q, err := knownQuery(r, "for")
+	q, err := httpapi.Query(r, "for")
 	if err != nil {
 		return err
 	}
 	d := resources.Duration(pprofDefault)
 	if v := q.Get("for"); v != "" {
 		if err := d.UnmarshalText([]byte(v)); err != nil {
-			return Invalid("for", "%v", err)
+			return httpapi.Invalid("for", "%v", err)
 		}
 	}
 	if d <= 0 || d.D() > pprofMost {
-		return Invalid("for", "%s is out of range: use up to %s", d, pprofMost)
+		return httpapi.Invalid("for", "%s is out of range: use up to %s", d, pprofMost)
 	}
 	until := time.Now().Add(d.D())
 	s.pprof.set(until)
-	s.log.Info("profiles switched on", "until", until.Format(time.RFC3339), "by", client(r))
-	reply(w, http.StatusOK, map[string]any{"path": "/debug/pprof/", "until": until.UTC().Format(time.RFC3339)})
+	s.log.Info("profiles switched on", "until", until.Format(time.RFC3339), "by", httpapi.Client(r))
+	httpapi.Reply(w, http.StatusOK, map[string]any{"path": "/debug/pprof/", "until": until.UTC().Format(time.RFC3339)})
 	return nil
 }
 
@@ -63,7 +64,7 @@ func (s *Server) pprofOff(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) pprofServe(w http.ResponseWriter, r *http.Request) error {
 	if !s.pprof.on(time.Now()) {
-		return NotFound("profiles are off: switch them on with POST /v1/debug/pprof?for=5m")
+		return httpapi.NotFound("profiles are off: switch them on with POST /v1/debug/pprof?for=5m")
 	}
 	rc := http.NewResponseController(w) // a profile takes as long as it was asked to
 	rc.SetWriteDeadline(time.Now().Add(pprofMost))
@@ -72,7 +73,7 @@ func (s *Server) pprofServe(w http.ResponseWriter, r *http.Request) error {
 	case "":
 		pprof.Index(w, r)
 	case "cmdline": // arguments may hold what nobody else should see
-		return NotFound("the command line is not shown")
+		return httpapi.NotFound("the command line is not shown")
 	case "profile":
 		pprof.Profile(w, r)
 	case "symbol":

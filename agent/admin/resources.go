@@ -3,15 +3,14 @@ package admin
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
+
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
 func (s *Server) getResources(w http.ResponseWriter, r *http.Request) error {
-	reply(w, http.StatusOK, map[string]any{"resources": s.backend.Resources()})
+	httpapi.Reply(w, http.StatusOK, map[string]any{"resources": s.backend.Resources()})
 	return nil
 }
 
@@ -27,7 +26,7 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 	}
 	res.Config, res.ETag = json.RawMessage(spec), etag
 	w.Header().Set("ETag", etag)
-	reply(w, http.StatusOK, res)
+	httpapi.Reply(w, http.StatusOK, res)
 	return nil
 }
 
@@ -54,7 +53,7 @@ func listOf[T any](w http.ResponseWriter, key string, list []T, err error) error
 	if list == nil {
 		list = []T{}
 	}
-	reply(w, http.StatusOK, map[string]any{key: list})
+	httpapi.Reply(w, http.StatusOK, map[string]any{key: list})
 	return nil
 }
 
@@ -65,16 +64,16 @@ func (s *Server) getConfig(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("ETag", etag)
-	if none := r.Header.Get("If-None-Match"); none != "" && matchTag(none, etag) {
+	if none := r.Header.Get("If-None-Match"); none != "" && httpapi.MatchTag(none, etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	reply(w, http.StatusOK, json.RawMessage(spec))
+	httpapi.Reply(w, http.StatusOK, json.RawMessage(spec))
 	return nil
 }
 
 func (s *Server) putResource(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
+	body, err := httpapi.Body(r)
 	if err != nil {
 		return err
 	}
@@ -83,7 +82,7 @@ func (s *Server) putResource(w http.ResponseWriter, r *http.Request) error {
 
 // patchResource merges the body into the spec (RFC 7396): null removes a key, objects are merged, all else replaces.
 func (s *Server) patchResource(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
+	body, err := httpapi.Body(r)
 	if err != nil {
 		return err
 	}
@@ -92,12 +91,12 @@ func (s *Server) patchResource(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, ok := patch.(map[string]any); !ok {
-		return Invalid("", "a patch is an object, such as {\"policy\": {\"timeout\": \"2s\"}}")
+		return httpapi.Invalid("", "a patch is an object, such as {\"policy\": {\"timeout\": \"2s\"}}")
 	}
 	name := r.PathValue("name")
 	return s.change(w, r, func(current []byte) ([]byte, error) {
 		if current == nil {
-			return nil, NotFound("there is no resource %s: create it by PUT", quoted(name))
+			return nil, httpapi.NotFound("there is no resource %s: create it by PUT", httpapi.Quoted(name))
 		}
 		spec, err := decodeAny(current)
 		if err != nil {
@@ -108,10 +107,10 @@ func (s *Server) patchResource(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) change(w http.ResponseWriter, r *http.Request, edit func([]byte) ([]byte, error)) error {
-	if _, err := knownQuery(r); err != nil {
+	if _, err := httpapi.Query(r); err != nil {
 		return err
 	}
-	etag, created, err := s.backend.Change(r.PathValue("name"), client(r), checkOf(r.Header), edit)
+	etag, created, err := s.backend.Change(r.PathValue("name"), httpapi.Client(r), checkOf(r.Header), edit)
 	if err != nil {
 		return err
 	}
@@ -123,18 +122,18 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, edit func([]byte
 	}
 	spec, _, err := s.backend.Spec(r.PathValue("name"))
 	if err != nil { // removed again meanwhile
-		reply(w, status, struct{}{})
+		httpapi.Reply(w, status, struct{}{})
 		return nil
 	}
-	reply(w, status, json.RawMessage(spec))
+	httpapi.Reply(w, status, json.RawMessage(spec))
 	return nil
 }
 
 func (s *Server) deleteResource(w http.ResponseWriter, r *http.Request) error {
-	if _, err := knownQuery(r); err != nil {
+	if _, err := httpapi.Query(r); err != nil {
 		return err
 	}
-	if err := s.backend.Remove(r.PathValue("name"), client(r), checkOf(r.Header)); err != nil {
+	if err := s.backend.Remove(r.PathValue("name"), httpapi.Client(r), checkOf(r.Header)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -145,38 +144,17 @@ func (s *Server) deleteResource(w http.ResponseWriter, r *http.Request) error {
 func checkOf(h http.Header) Check {
 	match, none := h.Get("If-Match"), h.Get("If-None-Match")
 	return func(exists bool, etag string) error {
-		if match != "" && (!exists || !matchTag(match, etag)) {
+		if match != "" && (!exists || !httpapi.MatchTag(match, etag)) {
 			if !exists {
 				etag = "none, it does not exist"
 			}
 			return lostRace(etag)
 		}
-		if none != "" && exists && matchTag(none, etag) {
+		if none != "" && exists && httpapi.MatchTag(none, etag) {
 			return lostRace(etag)
 		}
 		return nil
 	}
-}
-
-// matchTag reports whether a list of entity tags names etag. Weak tags never match, since ours are strong.
-func matchTag(list, etag string) bool {
-	for tag := range strings.SplitSeq(list, ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || tag == etag {
-			return true
-		}
-	}
-	return false
-}
-
-func readBody(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, Invalid("", "the body is empty: send JSON or YAML")
-	}
-	return body, nil
 }
 
 // decodeAny decodes one JSON value and keeps its numbers as they are written.
@@ -185,10 +163,10 @@ func decodeAny(body []byte) (any, error) {
 	dec.UseNumber()
 	var v any
 	if err := dec.Decode(&v); err != nil {
-		return nil, Invalid("", "the body is not JSON: %v", err)
+		return nil, httpapi.Invalid("", "the body is not JSON: %v", err)
 	}
 	if dec.More() {
-		return nil, Invalid("", "more than one JSON value")
+		return nil, httpapi.Invalid("", "more than one JSON value")
 	}
 	return v, nil
 }
@@ -217,22 +195,4 @@ func merge(target, patch any) any {
 		t[k] = merge(t[k], v)
 	}
 	return t
-}
-
-// knownQuery returns the query of a change. A parameter that is not in the list is refused: it may be a mistyped one.
-func knownQuery(r *http.Request, known ...string) (url.Values, error) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, Invalid("", "the query cannot be read: %v", err)
-	}
-	for k := range q {
-		if !slices.Contains(known, k) {
-			hint := "none is known here"
-			if len(known) > 0 {
-				hint = "use " + strings.Join(known, ", ")
-			}
-			return nil, Invalid(k, "unknown query parameter %s: %s", quoted(k), hint)
-		}
-	}
-	return q, nil
 }

@@ -6,9 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
 // Bounds of the interface.
@@ -101,12 +102,12 @@ func (s *Server) locked(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLocal(r) && !s.authorized(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
-			s.fail(w, r, &Error{http.StatusUnauthorized, "unauthorized", "a token is needed, or this one is wrong", ""})
+			httpapi.Fail(w, r, s.log, httpapi.Unauthorized("a token is needed, or this one is wrong"))
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := h(w, r); err != nil {
-			s.fail(w, r, err)
+			httpapi.Fail(w, r, s.log, err)
 		}
 	})
 }
@@ -116,39 +117,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout)) // recorders of tests have none
-	if e := s.guard(r); e != nil {
-		s.fail(w, r, e)
+	if e := httpapi.Guard(r, s.hosts, "this agent's"); e != nil {
+		httpapi.Fail(w, r, s.log, e)
 		return
 	}
 	h, pattern := s.mux.Handler(r)
 	if pattern == "" {
-		s.noRoute(w, r, h)
+		httpapi.NoRoute(w, r, s.log, h)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
-
-// noRoute answers in our shape what the mux has no handler for; h is the mux's own answer.
-func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
-	probe := &statusProbe{header: http.Header{}}
-	h.ServeHTTP(probe, r)
-	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", allow)
-		s.fail(w, r, &Error{probe.status, "method_not_allowed", r.Method + " is not for this path: use " + allow, ""})
-		return
-	}
-	s.fail(w, r, NotFound("there is nothing at %s", quoted(r.URL.Path)))
-}
-
-// statusProbe keeps an answer's status and header.
-type statusProbe struct {
-	header http.Header
-	status int
-}
-
-func (p *statusProbe) Header() http.Header         { return p.header }
-func (p *statusProbe) Write(b []byte) (int, error) { return len(b), nil }
-func (p *statusProbe) WriteHeader(status int)      { p.status = status }
 
 // Serve answers on ln until Shutdown. It returns nil then.
 func (s *Server) Serve(ln net.Listener) error {
@@ -200,12 +179,4 @@ type boundedConn struct {
 func (c *boundedConn) Close() error {
 	defer c.free()
 	return c.Conn.Close()
-}
-
-// client names who is at the other end, for logs and authors.
-func client(r *http.Request) string {
-	if r.RemoteAddr == "" || strings.HasPrefix(r.RemoteAddr, "@") {
-		return "local"
-	}
-	return hostname(r.RemoteAddr)
 }

@@ -3,6 +3,8 @@ package admin
 import (
 	"io"
 	"net/http"
+
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
 // healthz says that the process answers. It stays ok while draining: restarting a draining agent would cut its calls.
@@ -23,11 +25,11 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
-	reply(w, http.StatusOK, s.backend.Status())
+	httpapi.Reply(w, http.StatusOK, s.backend.Status())
 	return nil
 }
 
 func (s *Server) getAgents(w http.ResponseWriter, r *http.Request) error {
-	reply(w, http.StatusOK, map[string]any{"agents": s.backend.Agents()})
+	httpapi.Reply(w, http.StatusOK, map[string]any{"agents": s.backend.Agents()})
 	return nil
 }
