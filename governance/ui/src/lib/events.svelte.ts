@@ -27,6 +27,7 @@ class Events {
   private opened = false
   private wanted = false
   private retry?: ReturnType<typeof setTimeout>
+  private guard?: ReturnType<typeof setInterval>
   private alertID = 0
 
   /** Starts listening, until stop. */
@@ -35,13 +36,15 @@ class Events {
     this.wanted = true
     document.addEventListener('visibilitychange', this.visibility)
     this.visibility()
-    setInterval(() => {
+    this.guard ??= setInterval(() => {
       if (this.state === 'live' && Date.now() - this.heard > quiet) this.reopen()
     }, 2000)
   }
 
   stop(): void {
     this.wanted = false
+    clearInterval(this.guard)
+    this.guard = undefined
     this.close('paused')
   }
 
