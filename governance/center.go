@@ -74,7 +74,8 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 		return nil, err
 	}
 	z.audit = audit.Wrap(z.store, audit.Options{Center: c.Name, File: filepath.Join(c.Data, "audit.head"), Log: o.Log})
-	if z.auth, err = auth.Open(ctx, auth.Options{Store: z.audit, Dir: c.Data}); err != nil {
+	start := audit.By(ctx, audit.Actor{Who: "center " + c.Name, What: "start"})
+	if z.auth, err = auth.Open(start, auth.Options{Store: z.audit, Dir: c.Data}); err != nil {
 		return nil, err
 	}
 	z.registry, err = registry.Open(ctx, registry.Options{Store: z.audit, Parse: o.Parse, Log: o.Log, Grace: c.Protection.Grace.D(),

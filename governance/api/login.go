@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
@@ -72,7 +73,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "login"); err != nil {
 		return err
 	}
-	id, err := s.Auth.Login(r.Context(), body.Code)
+	id, err := s.Auth.Login(audit.By(r.Context(), audit.Actor{Who: "login link", What: "make user"}), body.Code)
 	if errors.Is(err, auth.ErrUnauthorized) {
 		s.tries.failed(client)
 		s.Log.Warn("a login was refused", "from", client, "error", err)

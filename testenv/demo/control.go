@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -11,14 +12,14 @@ import (
 	"time"
 )
 
-// control lets another terminal kill and revive groups: a line "kill yf" over a unix socket, answered with "done" or with
-// what is wrong.
+// control lets another terminal give orders: a line "kill yf" over a unix socket, answered with the line "done" and what is to
+// be printed, or with what is wrong.
 type control struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 }
 
-func listenControl(path string, order func(verb, group string) error) (*control, error) {
+func listenControl(path string, order func(verb, target string) (string, error)) (*control, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
@@ -41,22 +42,30 @@ func (c *control) close() {
 	c.wg.Wait()
 }
 
-func serveControl(conn net.Conn, order func(verb, group string) error) {
+// orderTime is how long an order may take: a program drains, starts and becomes ready.
+const orderTime = 90 * time.Second
+
+func serveControl(conn net.Conn, order func(verb, target string) (string, error)) {
 	defer conn.Close()
 	if conn.SetDeadline(time.Now().Add(5*time.Second)) != nil {
 		return
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
+	if err != nil || conn.SetDeadline(time.Now().Add(orderTime)) != nil {
 		return
 	}
-	answer := "done"
-	verb, group, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if err := order(verb, group); err != nil {
-		answer = err.Error()
+	verb, target, _ := strings.Cut(strings.TrimSpace(line), " ")
+	text, err := order(verb, target)
+	if err != nil {
+		text = err.Error()
+	} else {
+		text = done + "\n" + text
 	}
-	fmt.Fprintln(conn, answer)
+	_, _ = io.WriteString(conn, text) // whoever asked may have gone
 }
+
+// done is the first line of the answer to an order that was carried out.
+const done = "done"
 
 // answers reports whether a demo runs behind a socket.
 func answers(path string) bool {
@@ -68,10 +77,13 @@ func answers(path string) bool {
 	return true
 }
 
-// tell sends an order to the running demo.
+// tell sends an order to the running demo and prints its answer.
 func tell(data string, args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("usage: demo kill GROUP, or demo revive GROUP")
+	switch {
+	case len(args) == 1 && args[0] == orderMore:
+	case len(args) == 2 && args[0] != orderMore:
+	default:
+		return errors.New("usage: demo kill|revive|restart NAME, or demo more")
 	}
 	f := &folder{path: data}
 	c, err := net.DialTimeout("unix", f.socket(), 2*time.Second)
@@ -79,19 +91,23 @@ func tell(data string, args []string) error {
 		return fmt.Errorf("no demo runs here (%w): start it with `make run`, or name its folder with -data", err)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(orderTime + 5*time.Second)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(c, strings.Join(args, " ")); err != nil {
 		return err
 	}
-	answer, err := bufio.NewReader(c).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("the demo did not answer: %w", err)
+	answer, err := io.ReadAll(c)
+	if err != nil || len(answer) == 0 {
+		return fmt.Errorf("the demo did not answer: %w", errors.Join(err, io.ErrUnexpectedEOF))
 	}
-	if answer = strings.TrimSpace(answer); answer != "done" {
-		return errors.New(answer)
+	first, text, _ := strings.Cut(string(answer), "\n")
+	switch {
+	case first != done:
+		return errors.New(strings.TrimSpace(string(answer)))
+	case text == "":
+		text = strings.Join(args, " ") + ": done\n"
 	}
-	fmt.Printf("%s %s: done\n", args[0], args[1])
+	fmt.Print(text)
 	return nil
 }

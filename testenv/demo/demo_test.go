@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,15 +23,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
-// newDemo starts the servers of the demo, without an agent.
-func newDemo(t *testing.T) *demo {
+// startServers starts the servers of the demo, without a centre and agents.
+func startServers(t *testing.T) *demo {
 	t.Helper()
 	f, err := openFolder(filepath.Join(t.TempDir(), "data"), usualAdmin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.close)
-	d := &demo{kinds: kinds, servers: make(map[string][]embedded), folder: f, sluice: "bin/sluice", self: "bin/demo"}
+	d := newDemo("bin/demo")
+	d.folder, d.sluice, d.tries.TB = f, "bin/sluice", t
 	t.Cleanup(d.closeServers)
 	if err := d.startServers(); err != nil {
 		t.Fatal(err)
@@ -39,34 +42,39 @@ func newDemo(t *testing.T) *demo {
 
 // The applications run straight on their embedded servers, which are then killed and revived.
 func TestApplicationsSeeKillAndRevive(t *testing.T) {
-	d := newDemo(t)
+	d := startServers(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var ended sync.WaitGroup
 	defer func() { cancel(); ended.Wait() }()
-	for _, r := range d.running {
-		r.stats = newStats(ctx)
-		ended.Go(func() { r.call(ctx, r.backends["yf"], r.stats) })
+	for _, s := range d.sites {
+		for _, r := range d.running {
+			seen := newStats(ctx)
+			s.stats[r.resource] = seen
+			ended.Go(func() { s.caller(&r.kind)(ctx, r.backends["yf"], seen) })
+		}
 	}
 	until := func(what string, ok func(v view) bool) {
 		t.Helper()
-		for _, r := range d.running {
-			for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-				v := r.stats.take()
-				if ok(v) {
-					break
-				}
-				if time.Now().After(end) {
-					t.Fatalf("%s: %s did not happen: %+v", r.resource, what, v)
+		for _, s := range d.sites {
+			for resource, seen := range s.stats {
+				for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+					v := seen.take()
+					if ok(v) {
+						break
+					}
+					if time.Now().After(end) {
+						t.Fatalf("%s of %s: %s did not happen: %+v", resource, s.name, what, v)
+					}
 				}
 			}
 		}
 	}
-	until("an answer of yf", func(v view) bool { return v.shares["yf"] == 1 && len(v.ops) >= 4 && v.ops[0].p50 > 0 })
-	if err := d.order("kill", "yf"); err != nil {
+	until("an answer of yf", func(v view) bool { return v.shares["yf"] == 1 && v.all.calls > 0 && v.all.p50 > 0 })
+	if _, err := d.order("kill", "yf"); err != nil {
 		t.Fatal(err)
 	}
 	until("an error", func(v view) bool { return v.lastText != "" && v.shares["yf"] == 0 })
-	if err := d.order("revive", "yf"); err != nil {
+	if _, err := d.order("revive", "yf"); err != nil {
 		t.Fatal(err)
 	}
 	until("an answer after the revival", func(v view) bool { return v.shares["yf"] == 1 })
@@ -74,7 +82,7 @@ func TestApplicationsSeeKillAndRevive(t *testing.T) {
 
 // The orders of the demo must not grow for as long as it runs, and none of them may be lost.
 func TestPaidOrdersAreArchived(t *testing.T) {
-	d := newDemo(t)
+	d := startServers(t)
 	db, err := sql.Open("mysql", mysqlKind.dsn(d.servers["tc"][1].Addr()))
 	if err != nil {
 		t.Fatal(err)
@@ -97,23 +105,40 @@ func TestPaidOrdersAreArchived(t *testing.T) {
 }
 
 func TestOrdersThatMakeNoSense(t *testing.T) {
-	d := newDemo(t)
-	for _, o := range [][2]string{{"kill", "bj"}, {"burn", "yf"}} {
-		if err := d.order(o[0], o[1]); err == nil {
+	d := startServers(t)
+	for _, o := range [][2]string{{"kill", "bj"}, {"burn", "yf"}, {"restart", "yf"}} {
+		if _, err := d.order(o[0], o[1]); err == nil {
 			t.Errorf("%v is taken", o)
 		}
 	}
 }
 
+// An order that fails is the answer to whoever gave it, and no end of the demo.
+func TestOrderThatFails(t *testing.T) {
+	var a attempts
+	a.TB = t
+	err := a.try(func() {
+		a.Errorf("port %d is taken", 9980)
+		a.Fatalf("so it does not start")
+		t.Error("it goes on after its end")
+	})
+	if err == nil || err.Error() != "port 9980 is taken" {
+		t.Errorf("error is %v", err)
+	}
+	if err := a.try(func() {}); err != nil {
+		t.Errorf("the next order fails with %v", err)
+	}
+}
+
 func TestControlSocket(t *testing.T) {
-	d := newDemo(t)
+	d := startServers(t)
 	var got []string
-	c, err := listenControl(d.folder.socket(), func(verb, group string) error {
-		got = append(got, verb+" "+group)
-		if group == "bj" {
-			return errors.New("no group bj")
+	c, err := listenControl(d.folder.socket(), func(verb, target string) (string, error) {
+		got = append(got, verb+" "+target)
+		if target == "bj" {
+			return "", errors.New("no group bj")
 		}
-		return nil
+		return "", nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -121,14 +146,21 @@ func TestControlSocket(t *testing.T) {
 	if !answers(d.folder.socket()) {
 		t.Error("a demo that runs does not answer")
 	}
-	if err := tell(d.folder.path, []string{"kill", "yf"}); err != nil {
-		t.Error(err)
+	for _, order := range [][]string{{"kill", "yf"}, {"more"}} {
+		if err := tell(d.folder.path, order); err != nil {
+			t.Error(err)
+		}
 	}
 	if err := tell(d.folder.path, []string{"kill", "bj"}); err == nil || err.Error() != "no group bj" {
 		t.Errorf("kill bj: %v", err)
 	}
+	for _, order := range [][]string{{"kill"}, {"more", "yf"}, {"kill", "yf", "tc"}} {
+		if err := tell(d.folder.path, order); err == nil || !strings.Contains(err.Error(), "usage") {
+			t.Errorf("%q: %v", order, err)
+		}
+	}
 	c.close()
-	if strings.Join(got, ", ") != "kill yf, kill bj" {
+	if strings.Join(got, ", ") != "kill yf, more , kill bj" {
 		t.Errorf("orders: %v", got)
 	}
 	if err := tell(d.folder.path, []string{"kill", "yf"}); err == nil || !strings.Contains(err.Error(), "make run") {
@@ -137,26 +169,64 @@ func TestControlSocket(t *testing.T) {
 }
 
 func TestTakenPortIsSaid(t *testing.T) {
-	d := newDemo(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	d := startServers(t)
+	take := func() int {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l.Addr().(*net.TCPAddr).Port
+	}
+	admin, center := take(), take()
+	if err := d.choosePorts(admin, center); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	wanted := l.Addr().(*net.TCPAddr).Port
-	config, err := d.configure(wanted)
-	if err != nil {
-		t.Fatal(err)
+	web := d.sites[0]
+	if portOf(web.admin) == admin || !strings.Contains(d.agentConfig(web), "admin: "+web.admin) {
+		t.Errorf("admin is at %s:\n%s", web.admin, d.agentConfig(web))
 	}
-	if d.admin == "127.0.0.1:"+strconv.Itoa(wanted) || !strings.Contains(config, "admin: "+d.admin) {
-		t.Errorf("admin is at %s:\n%s", d.admin, config)
+	if portOf(d.centerAt) == center || !strings.Contains(d.agentConfig(web), `center: ["http://`+d.centerAt+`"]`) {
+		t.Errorf("the centre is at %s:\n%s", d.centerAt, d.agentConfig(web))
+	}
+	seen := make(map[string]bool)
+	for _, s := range d.sites {
+		for _, addr := range append(slices.Collect(maps.Values(s.listen)), s.admin, d.centerAt+" of "+s.name) {
+			if seen[addr] {
+				t.Errorf("%s is given twice", addr)
+			}
+			seen[addr] = true
+		}
 	}
 	guide := d.guide(false)
-	if want := "port " + strconv.Itoa(wanted) + " is taken: the admin interface is on "; !strings.Contains(guide, want) {
-		t.Errorf("%q is not in:\n%s", want, guide)
+	for _, want := range []string{
+		fmt.Sprintf("port %d is taken: the admin interface of web-1 is on ", admin),
+		fmt.Sprintf("port %d is taken: the centre is on ", center),
+		"--at http://" + d.centerAt + " --data " + d.folder.path + "/governance\n",
+		"center login --data " + d.folder.path + "/governance --at http://" + d.centerAt + "\n",
+	} {
+		if !strings.Contains(guide, want) {
+			t.Errorf("%q is not in:\n%s", want, guide)
+		}
 	}
-	if !strings.Contains(guide, "--at http://"+d.admin+" --data "+d.folder.path) {
-		t.Errorf("the commands do not say where the agent is:\n%s", guide)
+	if more := d.more(); !strings.Contains(more, "bin/sluice top --at http://"+web.admin+" --data "+d.folder.path+"\n") {
+		t.Errorf("the commands do not say where the agent is:\n%s", more)
+	}
+}
+
+// People read it on a terminal, above the table.
+func TestGuideIsShort(t *testing.T) {
+	d := startServers(t)
+	if err := d.choosePorts(usualAdmin, usualCenter); err != nil {
+		t.Fatal(err)
+	}
+	d.notes = nil
+	const most = 30
+	if n := strings.Count(d.guide(false), "\n"); n > most {
+		t.Errorf("the guide has %d lines, more than %d:\n%s", n, most, d.guide(false))
+	}
+	if n := len(d.things()); n != 5 {
+		t.Errorf("there are %d things to try", n)
 	}
 }
 
@@ -199,10 +269,14 @@ func TestFolderOfOthersIsLeftAlone(t *testing.T) {
 }
 
 func TestUsualCommandsAreShort(t *testing.T) {
-	d := &demo{sluice: "bin/sluice", self: "bin/demo", admin: "127.0.0.1:8002", folder: &folder{path: "data", usual: true}}
+	d := newDemo("bin/demo")
+	d.sluice, d.centerAt, d.folder = "bin/sluice", "127.0.0.1:9980", &folder{path: "data", usual: true}
+	d.sites[0].admin = "127.0.0.1:8002"
 	for want, h := range map[string]hint{
 		"bin/sluice top":   {"sluice", "top", ""},
 		"bin/demo kill yf": {"demo", "kill yf", ""},
+		"bin/sluice center login --data data/governance":                          {"sluice center", "center login", ""},
+		"bin/sluice get agents --at http://127.0.0.1:9980 --data data/governance": {atCenter, "get agents", ""},
 	} {
 		if got := d.command(h); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -8,10 +8,17 @@ import (
 	"path/filepath"
 )
 
-// usualAdmin is the admin port that the verbs look at by themselves.
-const usualAdmin = 8002
+// Ports at which the verbs look by themselves: for an agent, and below `sluice center` for the centre.
+const (
+	usualAdmin  = 8002
+	usualCenter = 9980
+)
 
-// folder is where the agent of the demo stores things, and where its control socket is.
+// centerFolder is the centre's in the folder of the demo. An agent keeps its certificate in a folder named center, and the first
+// agent's data is the folder of the demo itself.
+const centerFolder = "governance"
+
+// folder is where the demo stores things, and where its control socket is.
 type folder struct {
 	path  string // as it was given, for people
 	abs   string

@@ -6,17 +6,21 @@ import "context"
 type kind struct {
 	name     string // of the driver, as in the configuration
 	resource string // the resource's name
-	port     int    // where the agent listens, unless it is taken
+	port     int    // where the first agent listens, unless it is taken
 	settings string // of the driver, in YAML flow style; empty: none
+	env      string // "K=V" for the agents: a secret that settings refer to, as the centre keeps none in the clear; empty: none
 	// dsn is what an application is told.
 	dsn func(addr string) string
 	// start starts the embedded server of a group, holding data from which the application can tell the group.
 	start func(group string) (embedded, error)
-	// call runs the application: calls through the agent at addr, each recorded, until ctx is done.
-	call func(ctx context.Context, addr string, s *stats)
-	// try is what is worth typing while it runs.
+	// web is the application that people use, batch one that only reads: the embedded servers stand one writer.
+	web, batch caller
+	// try is what is worth typing while it runs, at the first agent alone.
 	try func(resource string) []hint
 }
+
+// caller runs an application: calls through the agent at addr, each recorded, until ctx is done.
+type caller func(ctx context.Context, addr string, s *stats)
 
 // embedded is a server inside this process.
 type embedded interface {
@@ -26,7 +30,8 @@ type embedded interface {
 	Close()
 }
 
-// hint is a line to type and what it shows. A program of "sluice" or "demo" stands for the built one.
+// hint is a line to type and what it shows. The program "sluice" or "demo" stands for the built one; "sluice at centre" is told
+// where the centre is, and plain "sluice" speaks to the first agent.
 type hint struct {
 	program string
 	args    string

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,8 +21,9 @@ import (
 type options struct {
 	sluice string        // the binary; empty: built now
 	self   string        // how this program was called
-	data   string        // where the agent stores things; see openFolder
-	admin  int           // port of the admin interface, unless it is taken
+	data   string        // where centre and agents store things; see openFolder
+	admin  int           // port of the first agent's admin interface, unless it is taken
+	center int           // port of the centre, unless it is taken
 	length time.Duration // 0: until a signal
 	every  time.Duration // between two tables
 }
@@ -32,12 +32,13 @@ func main() {
 	o := options{self: os.Args[0]}
 	f := flag.NewFlagSet("demo", flag.ExitOnError)
 	f.StringVar(&o.sluice, "sluice", "", "the sluice binary; empty: built now")
-	f.StringVar(&o.data, "data", "data", "folder of the agent's data, made and removed by the demo")
-	f.IntVar(&o.admin, "admin", 8002, "port of the agent's admin interface; the next free one if it is taken")
+	f.StringVar(&o.data, "data", "data", "folder of all data, made and removed by the demo")
+	f.IntVar(&o.admin, "admin", usualAdmin, "port of the first agent's admin interface; the next free one if it is taken")
+	f.IntVar(&o.center, "center", usualCenter, "port of the governance centre; the next free one if it is taken")
 	f.DurationVar(&o.length, "for", 0, "stop after this time; 0: on Ctrl-C")
 	f.DurationVar(&o.every, "every", 0, "time between two tables; 0: 1s on a terminal, else 5s")
 	f.Usage = func() {
-		fmt.Fprintf(os.Stderr, "demo [flags]               the whole demo\ndemo [-data D] kill GROUP   take a group of the running demo away\ndemo [-data D] revive GROUP bring it back\n\n")
+		fmt.Fprint(os.Stderr, usage)
 		f.PrintDefaults()
 	}
 	_ = f.Parse(os.Args[1:]) // ExitOnError
@@ -58,6 +59,14 @@ func main() {
 	}))
 }
 
+const usage = `demo [flags]                    the whole demo
+demo [-data D] kill NAME        take something of the running demo away: yf, tc, center, web-1, batch-1
+demo [-data D] revive NAME      bring it back
+demo [-data D] restart NAME     end the centre or an agent in its own time and start it again
+demo [-data D] more             what else is worth typing
+
+`
+
 func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -66,22 +75,22 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// run is the demo: servers, agent, application, table, and all of it back.
+// run is the demo: servers, centre, agents, applications, table, and all of it back.
 func run(ctx context.Context, t server.TB, o options, out io.Writer, tty bool) error {
-	d := &demo{kinds: kinds, self: o.self, servers: make(map[string][]embedded)}
+	d := newDemo(o.self)
+	d.tries.TB = t
 	folder, err := openFolder(o.data, o.admin)
 	if err != nil {
 		return err
 	}
-	defer folder.close()
+	t.Cleanup(folder.close) // after the programs, whatever ends them
 	d.folder = folder
 
 	defer d.closeServers()
 	if err := d.startServers(); err != nil {
 		return err
 	}
-	config, err := d.configure(o.admin)
-	if err != nil {
+	if err := d.choosePorts(o.admin, o.center); err != nil {
 		return err
 	}
 	if o.sluice == "" {
@@ -92,7 +101,7 @@ func run(ctx context.Context, t server.TB, o options, out io.Writer, tty bool) e
 	if err != nil {
 		return err
 	}
-	agent := server.Start(t, server.Agent{Config: config, Binary: binary, Env: []string{"SLUICE_AT=", "SLUICE_TOKEN=", "SLUICE_DATA="}})
+	d.startMesh(&d.tries, binary)
 	control, err := listenControl(folder.socket(), d.order)
 	if err != nil {
 		return err
@@ -101,41 +110,51 @@ func run(ctx context.Context, t server.TB, o options, out io.Writer, tty bool) e
 
 	calls, endCalls := context.WithCancel(ctx)
 	defer endCalls()
-	var app sync.WaitGroup
-	for _, k := range d.running {
-		k.stats = newStats(calls)
-		app.Go(func() { k.call(calls, k.addr, k.stats) })
+	var apps sync.WaitGroup
+	for _, s := range d.sites {
+		for _, r := range d.running {
+			seen := newStats(calls)
+			s.stats[r.resource] = seen
+			apps.Go(func() { s.caller(&r.kind)(calls, s.listen[r.resource], seen) })
+		}
 	}
 	fmt.Fprint(out, d.guide(tty))
-	err = newScreen(out, tty, d).show(ctx, o.every, agent.Done())
+	err = newScreen(out, tty, d).show(ctx, o.every)
 	endCalls()
-	app.Wait()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(out, "\nstopping: the agent drains, then the servers close")
-	agent.Stop()
-	return nil
+	apps.Wait()
+	fmt.Fprintln(out, "\nstopping: the agents drain, then the centre ends and the servers close")
+	d.stop()
+	return err
 }
 
 // demo is what runs.
 type demo struct {
-	kinds   []kind
-	running []*running
-	servers map[string][]embedded // by group
-	notes   []string              // what is not as documented: taken ports
-	admin   string                // host:port
-	sluice  string                // the binary, as it is to be typed
-	self    string                // this program, likewise
-	folder  *folder
+	kinds    []kind
+	running  []*running
+	servers  map[string][]embedded // by group
+	sites    []*site
+	notes    []string // what is not as documented: taken ports
+	centerAt string   // host:port
+	login    string   // URL that logs a person in, once
+	sluice   string   // the binary, as it is to be typed
+	self     string   // this program, likewise
+	folder   *folder
+
+	ordering sync.Mutex // held while an order is carried out; before mu
+	tries    attempts   // what the programs report to
+	programs []*program
+
+	mu sync.Mutex // guards program.away
+}
+
+func newDemo(self string) *demo {
+	return &demo{kinds: kinds, servers: make(map[string][]embedded), sites: newSites(), self: self}
 }
 
 // running is one kind with its servers up.
 type running struct {
 	kind
-	addr     string // where the agent listens for it
-	backends map[string]string
-	stats    *stats
+	backends map[string]string // by group
 }
 
 func (d *demo) startServers() error {
@@ -160,24 +179,4 @@ func (d *demo) closeServers() {
 			s.Close()
 		}
 	}
-}
-
-// order carries out what another terminal asks for.
-func (d *demo) order(verb, group string) error {
-	list, ok := d.servers[group]
-	if !ok {
-		return fmt.Errorf("no group %q: there are %v", group, groups)
-	}
-	var errs []error
-	for _, s := range list {
-		switch verb {
-		case "kill":
-			s.Down()
-		case "revive":
-			errs = append(errs, s.Up())
-		default:
-			return fmt.Errorf("unknown order %q: use kill or revive", verb)
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -18,13 +18,15 @@ var mysqlKind = kind{
 	name:     "mysql",
 	resource: "orders-db",
 	port:     3307,
-	settings: "{ users: [{ name: shop, password: demo, upstream: { name: root } }] }",
+	settings: "{ users: [{ name: shop, password: '${env:SHOP_PASSWORD}', upstream: { name: root } }] }",
+	env:      "SHOP_PASSWORD=demo",
 	dsn:      func(addr string) string { return "shop:demo@tcp(" + addr + ")/" + shop },
 	start:    startMySQL,
-	call:     callMySQL,
+	web:      callMySQL,
+	batch:    readMySQL,
 	try: func(r string) []hint {
 		return []hint{
-			{"sluice", "switch " + r + " tc=100 --for 1m --why 'tc gets the orders'", "all statements move to tc, transactions at their end"},
+			{"sluice", "switch " + r + " tc=100 --for 1m --why 'only web-1 moves'", "all statements of this agent move to tc, transactions at their end"},
 			{"sluice", fmt.Sprintf("degrade %s --match digest=%s --for 1m --why 'the report is too slow'", r, digestOf(reportQuery)), "one statement, by its shape: REPORT is refused, other SELECTs go on"},
 			{"sluice", "limit " + r + " 20/s --match table=orders --match class=write --for 1m", "more than 20 writes a second to one table are refused"},
 			{"sluice", "fault " + r + " --delay 50ms --percent 10 --match op=INSERT --for 1m", "one INSERT in ten takes 50 ms longer: look at p99"},
@@ -56,21 +58,12 @@ const (
 // callMySQL is an ordinary application on database/sql: it only knows the agent's address.
 func callMySQL(ctx context.Context, addr string, s *stats) {
 	const readers = 3
-	config := mysql.NewConfig()
-	config.User, config.Passwd, config.Net, config.Addr, config.DBName = "shop", "demo", "tcp", addr, shop
-	config.ConnectionAttributes = "program_name:orders-web"
-	config.Timeout, config.ReadTimeout = time.Second, 3*time.Second
-	config.InterpolateParams = true // what is not prepared takes one round trip
-	config.Logger = &mysql.NopLogger{}
-	connector, err := mysql.NewConnector(config)
+	db, err := openShop(addr, "feed-web", readers+1)
 	if err != nil {
 		s.call("connect", func() error { return err })
 		return
 	}
-	db := sql.OpenDB(connector)
 	defer db.Close()
-	db.SetMaxOpenConns(readers + 1)
-	db.SetMaxIdleConns(readers + 1)
 	find := prepare(ctx, db, s)
 	if find == nil {
 		return
@@ -82,6 +75,55 @@ func callMySQL(ctx context.Context, addr string, s *stats) {
 	}
 	wg.Go(func() { inTurns(ctx, func(n int) { writeOrders(ctx, db, s, n) }) })
 	wg.Wait()
+}
+
+// openShop opens the database as an application does.
+func openShop(addr, application string, connections int) (*sql.DB, error) {
+	config := mysql.NewConfig()
+	config.User, config.Passwd, config.Net, config.Addr, config.DBName = "shop", "demo", "tcp", addr, shop
+	config.ConnectionAttributes = "program_name:" + application
+	config.Timeout, config.ReadTimeout = time.Second, 3*time.Second
+	config.InterpolateParams = true // what is not prepared takes one round trip
+	config.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// readMySQL is an application that makes a report for one customer after the other.
+func readMySQL(ctx context.Context, addr string, s *stats) {
+	db, err := openShop(addr, "feed-batch", 1)
+	if err != nil {
+		s.call("connect", func() error { return err })
+		return
+	}
+	defer db.Close()
+	inTurns(ctx, func(n int) {
+		s.call("SELECT", func() error { return askPlace(ctx, db, s) })
+		if n%5 == 0 {
+			s.call("REPORT", func() error { return report(ctx, db, n/5%customers) })
+		}
+	})
+}
+
+// askPlace finds out which group answers.
+func askPlace(ctx context.Context, db *sql.DB, s *stats) error {
+	var group string
+	err := db.QueryRowContext(ctx, placeQuery).Scan(&group)
+	if err == nil {
+		s.answered(group)
+	}
+	return err
+}
+
+func report(ctx context.Context, db *sql.DB, customer int) error {
+	var count, cents int
+	return db.QueryRowContext(ctx, reportQuery, customer).Scan(&count, &cents)
 }
 
 // inTurns calls round at a steady pace until ctx is done.
@@ -119,24 +161,14 @@ func prepare(ctx context.Context, db *sql.DB, s *stats) *sql.Stmt {
 
 // readOrders does what a customer's look at an order does, and now and then a report.
 func readOrders(ctx context.Context, db *sql.DB, find *sql.Stmt, s *stats, n int) {
-	s.call("SELECT", func() error {
-		var group string
-		err := db.QueryRowContext(ctx, placeQuery).Scan(&group)
-		if err == nil {
-			s.answered(group)
-		}
-		return err
-	})
+	s.call("SELECT", func() error { return askPlace(ctx, db, s) })
 	s.call("PREPARED", func() error {
 		var customer, cents int
 		var state string
 		return find.QueryRowContext(ctx, 1+rand.IntN(keptOrders)).Scan(&customer, &cents, &state)
 	})
 	if n%10 == 0 {
-		s.call("REPORT", func() error {
-			var count, cents int
-			return db.QueryRowContext(ctx, reportQuery, rand.IntN(customers)).Scan(&count, &cents)
-		})
+		s.call("REPORT", func() error { return report(ctx, db, rand.IntN(customers)) })
 	}
 }
 

@@ -18,10 +18,11 @@ var redisKind = kind{
 	port:     6380,
 	dsn:      func(addr string) string { return "redis://" + addr },
 	start:    startRedis,
-	call:     callRedis,
+	web:      callRedis,
+	batch:    readRedis,
 	try: func(r string) []hint {
 		return []hint{
-			{"sluice", "switch " + r + " tc=100 --for 1m --why 'yf is to be upgraded'", "all calls move to tc, and back after a minute"},
+			{"sluice", "switch " + r + " tc=100 --for 1m --why 'only web-1 moves'", "all calls of this agent move to tc, and back after a minute"},
 			{"sluice", "switch " + r + " yf=70 tc=30 --for 1m --dry-run", "says what would move, and does nothing"},
 			{"sluice", "degrade " + r + " --match op=KEYS --for 1m --why 'KEYS is too slow'", "KEYS is answered by the agent, the rest goes on"},
 			{"sluice", "fault " + r + " --delay 20ms --percent 10 --for 1m", "one call in ten takes 20 ms longer: look at p99"},
@@ -100,12 +101,7 @@ func userKey(i int) string { return fmt.Sprintf("user:%d", i) }
 // callRedis is an ordinary application with an ordinary client library: it only knows the agent's address.
 func callRedis(ctx context.Context, addr string, s *stats) {
 	const workers = 4
-	quietRedis()
-	c := redis.NewClient(&redis.Options{
-		Addr: addr, PoolSize: workers, ClientName: "feed-web",
-		MaxRetries:  -1, // so that every refusal is seen
-		ReadTimeout: 3 * time.Second, DialTimeout: time.Second,
-	})
+	c := redisClient(addr, "feed-web", workers)
 	defer c.Close()
 	var wg sync.WaitGroup
 	for range workers {
@@ -123,6 +119,31 @@ func callRedis(ctx context.Context, addr string, s *stats) {
 		})
 	}
 	wg.Wait()
+}
+
+func redisClient(addr, application string, connections int) *redis.Client {
+	quietRedis()
+	return redis.NewClient(&redis.Options{
+		Addr: addr, PoolSize: connections, ClientName: application,
+		MaxRetries:  -1, // so that every refusal is seen
+		ReadTimeout: 3 * time.Second, DialTimeout: time.Second,
+	})
+}
+
+// readRedis is an application that goes through the users, one after the other.
+func readRedis(ctx context.Context, addr string, s *stats) {
+	c := redisClient(addr, "feed-batch", 1)
+	defer c.Close()
+	inTurns(ctx, func(n int) {
+		s.call("GET", func() error {
+			group, err := c.Get(ctx, groupKey).Result()
+			if err == nil {
+				s.answered(group)
+			}
+			return err
+		})
+		s.call("GET", func() error { return c.Get(ctx, userKey(n%users)).Err() })
+	})
 }
 
 // quietRedis keeps the client library from writing into the table: what fails is recorded with its call.

@@ -65,6 +65,7 @@ func (s *stats) answered(group string) {
 // view is a look at stats: rates a second.
 type view struct {
 	ops      []opView
+	all      opView             // of all operations together
 	shares   map[string]float64 // of the replies by group, 0 to 1
 	total    int64
 	lastText string
@@ -85,14 +86,20 @@ func (s *stats) take() view {
 	seconds := now.Sub(s.since).Seconds()
 	s.since = now
 	v := view{shares: make(map[string]float64), total: s.total, lastText: s.lastText, lastAgo: now.Sub(s.lastAt)}
+	var took []time.Duration
 	for name, o := range s.ops {
 		slices.Sort(o.took)
+		took = append(took, o.took...)
+		v.all.calls += float64(o.calls) / seconds
+		v.all.errors += float64(o.errors) / seconds
 		v.ops = append(v.ops, opView{
 			name: name, calls: float64(o.calls) / seconds, errors: float64(o.errors) / seconds,
 			p50: quantile(o.took, 0.5), p99: quantile(o.took, 0.99),
 		})
 		*o = opStats{took: o.took[:0]}
 	}
+	slices.Sort(took)
+	v.all.p50, v.all.p99 = quantile(took, 0.5), quantile(took, 0.99)
 	slices.SortFunc(v.ops, func(a, b opView) int { return strings.Compare(a.name, b.name) })
 	sum := 0
 	for _, n := range s.groups {

@@ -3,6 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,14 +58,24 @@ func (o *output) await(t *testing.T, d time.Duration, what, pattern string) {
 	}
 }
 
-// startDemo runs the demo as people do, as a program, and returns its output and the lines that it says to type.
-func startDemo(t *testing.T) (*exec.Cmd, *output, []string) {
+// whole is a demo that runs as people run it, as a program.
+type whole struct {
+	*testing.T
+	cmd    *exec.Cmd
+	out    *output
+	lines  []string // to be typed, those of `demo more` too
+	center string   // URL
+	login  string   // the code of the link
+}
+
+func startDemo(t *testing.T) *whole {
 	t.Helper()
 	sluice := server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false)
 	demo := server.Build(t, "github.com/sluice-mesh/sluice/testenv/demo", false)
-	_, port, _ := strings.Cut(server.FreeAddr(t), ":")
+	_, admin, _ := strings.Cut(server.FreeAddr(t), ":")
+	_, center, _ := strings.Cut(server.FreeAddr(t), ":")
 	out := new(output)
-	cmd := exec.Command(demo, "-sluice", sluice, "-data", filepath.Join(t.TempDir(), "data"), "-admin", port, "-every", "500ms")
+	cmd := exec.Command(demo, "-sluice", sluice, "-data", filepath.Join(t.TempDir(), "data"), "-admin", admin, "-center", center, "-every", "500ms")
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -71,63 +87,163 @@ func startDemo(t *testing.T) (*exec.Cmd, *output, []string) {
 			_ = cmd.Wait()
 		}
 	})
-	out.await(t, 10*time.Second, "start", answeredBy("feed-cache", "yf"))
-	out.await(t, 10*time.Second, "start", answeredBy("orders-db", "yf"))
-	var lines []string
-	for line := range strings.Lines(out.from(0)) {
-		if rest, ok := strings.CutPrefix(line, "  "); ok && (strings.HasPrefix(rest, sluice) || strings.HasPrefix(rest, demo)) {
-			lines = append(lines, strings.TrimSpace(rest))
+	w := &whole{T: t, cmd: cmd, out: out}
+	w.answeredBy("start", 30*time.Second, "yf", "feed-cache", "orders-db")
+	link := regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/login\?code=(\S+)`).FindStringSubmatch(out.from(0))
+	if link == nil {
+		t.Fatalf("no link to log in:\n%s", out.from(0))
+	}
+	w.center, w.login = link[1], link[2]
+	for _, text := range []string{out.from(0), w.say(demo + " -data " + cmd.Args[4] + " more")} {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, sluice) || strings.HasPrefix(line, demo) {
+				w.lines = append(w.lines, line)
+			}
 		}
 	}
-	return cmd, out, lines
+	return w
 }
 
-// answeredBy is a table in which one group answers all calls of a resource.
-func answeredBy(resource, group string) string {
-	return `(?m)^` + resource + `  [^\n]*\n(  [^\n]*\n)+?  answered by [^\n]* ` + group + ` █+ 100%`
+// find returns the line to type that has some words.
+func (w *whole) find(words string) string {
+	w.Helper()
+	for _, l := range w.lines {
+		if strings.Contains(l, words) {
+			return l
+		}
+	}
+	w.Fatalf("no line with %q among\n%s", words, strings.Join(w.lines, "\n"))
+	return ""
 }
+
+// say types a line.
+func (w *whole) say(line string) string {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	defer cancel()
+	b, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput()
+	if err != nil {
+		w.Fatalf("%s: %v\n%s", line, err, b)
+	}
+	return string(b)
+}
+
+// answeredBy waits for tables in which one group answers all calls of resources, of both applications.
+func (w *whole) answeredBy(what string, d time.Duration, group string, resources ...string) {
+	w.Helper()
+	for _, r := range resources {
+		w.out.await(w.T, d, what, `(?m)^`+r+`  [^\n]*\n(  [^\n]*\n)+?  answered by [^\n]* `+group+` █+ 100%[^\n]*\n  feed-batch [^\n]* `+group+` 100%`)
+	}
+}
+
+// atWeb is answeredBy for the first application alone.
+func (w *whole) atWeb(what string, group, resource string) {
+	w.Helper()
+	w.out.await(w.T, 10*time.Second, what, `(?m)^`+resource+`  [^\n]*\n(  [^\n]*\n)+?  answered by [^\n]* `+group+` █+ 100%`)
+}
+
+// ask sends a request to the centre as a browser does and decodes what it answers.
+func (w *whole) ask(browser *http.Client, method, path, body string, into any) {
+	w.Helper()
+	req, err := http.NewRequestWithContext(w.Context(), method, w.center+path, strings.NewReader(body))
+	if err != nil {
+		w.Fatal(err)
+	}
+	req.Header.Set("X-Sluice", "1")
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := browser.Do(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode > 299 {
+		w.Fatalf("%s %s: %s %s %v", method, path, resp.Status, raw, err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		w.Fatalf("%s %s: %v in %s", method, path, err, raw)
+	}
+}
+
+// The five things to try, as a newcomer would.
+func TestFiveThings(t *testing.T) {
+	w := startDemo(t)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, Timeout: 20 * time.Second}
+	defer browser.CloseIdleConnections()
+	var me struct{ Name string }
+	w.ask(browser, "POST", "/v1/login", `{"code": "`+w.login+`"}`, &me)
+	if me.Name != "admin" {
+		t.Errorf("the link logs %q in", me.Name)
+	}
+	var resources struct {
+		Resources []struct {
+			Name, Kind string
+			Agents     struct{ Total, Applied int }
+		}
+	}
+	w.ask(browser, "GET", "/v1/resources", "", &resources)
+	if s := fmt.Sprint(resources.Resources); s != "[{feed-cache redis {2 2}} {orders-db mysql {2 2}}]" {
+		t.Errorf("resources are %s", s)
+	}
+	var agents struct {
+		Agents []struct {
+			Name, Application, IDC string
+			Connected, Ready       bool
+		}
+	}
+	w.ask(browser, "GET", "/v1/agents", "", &agents)
+	if s := fmt.Sprint(agents.Agents); s != "[{batch-1 feed-batch tc true true} {web-1 feed-web yf true true}]" {
+		t.Errorf("agents are %s", s)
+	}
+
+	both := []string{"feed-cache", "orders-db"}
+	id := commandID.FindString(w.say(w.find("switch idc=tc tc=100 --for 10m")))
+	w.answeredBy("both move", 15*time.Second, "tc", both...)
+
+	w.say(w.find("kill center"))
+	w.out.await(t, 15*time.Second, "the centre is killed", `centre is away; web-1 on its own copy for \d+s; batch-1 on its own copy for`)
+	w.answeredBy("without a centre", 10*time.Second, "tc", both...)
+	w.say(w.find("restart web-1"))
+	w.out.await(t, 15*time.Second, "the agent is restarted", `web-1 on its own copy for \d+s; [^\n]*\n  `+id)
+	w.answeredBy("the agent was restarted without a centre", 15*time.Second, "tc", both...)
+	w.say(w.find("revive center"))
+	w.out.await(t, 30*time.Second, "the centre is back", `centre serves; web-1 has revision \d+; batch-1 has revision \d+`)
+	if said := w.say(w.find("get commands --at " + w.center)); !strings.Contains(said, id) {
+		t.Errorf("%s is no more:\n%s", id, said)
+	}
+	w.say(strings.Replace(w.find("undo ID --at "+w.center), "ID", id, 1))
+	w.answeredBy("undo", 15*time.Second, "yf", both...)
+
+	link := strings.TrimSpace(w.say(w.find("center login")))
+	_, code, _ := strings.Cut(link, "/login?code=")
+	w.ask(&http.Client{}, "POST", "/v1/login", `{"code": "`+code+`"}`, &me)
+	w.stop()
+}
+
+// commandID is that of an agent's command, or of the centre's.
+var commandID = regexp.MustCompile(`\b[cg]-[0-9a-z]+\b`)
 
 // What is printed must work when it is typed, line by line, and show what is promised.
 func TestWhatIsPrintedWorks(t *testing.T) {
-	cmd, out, lines := startDemo(t)
-	find := func(words string) string {
-		t.Helper()
-		for _, l := range lines {
-			if strings.Contains(l, words) {
-				return l
-			}
-		}
-		t.Fatalf("no line with %q among\n%s", words, strings.Join(lines, "\n"))
-		return ""
-	}
-	say := func(line string) string {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		b, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", line, err, b)
-		}
-		return string(b)
-	}
-	id := regexp.MustCompile(`\bc-[0-9a-z]+\b`)
+	w := startDemo(t)
+	out, find, say := w.out, w.find, w.say
 	undo := func(said string) {
 		t.Helper()
-		found := id.FindString(said)
-		if found == "" {
-			found = id.FindString(say(find("get commands")))
-		}
-		say(strings.Replace(find("undo ID"), "ID", found, 1))
+		say(strings.Replace(find("undo ID --at "+w.at(said)), "ID", commandID.FindString(said), 1))
 	}
 
 	if said := say(find("--dry-run")); !strings.Contains(said, "tc") {
 		t.Errorf("the dry run says nothing of tc: %s", said)
 	}
-	for resource, why := range map[string]string{"feed-cache": "yf is to be upgraded", "orders-db": "tc gets the orders"} {
-		said := say(find(why))
-		out.await(t, 10*time.Second, "switch", answeredBy(resource, "tc"))
+	for _, resource := range []string{"feed-cache", "orders-db"} {
+		said := say(find("switch " + resource + " tc=100 --for 1m"))
+		w.atWeb("switch", "tc", resource)
 		undo(said)
-		out.await(t, 10*time.Second, "undo", answeredBy(resource, "yf"))
+		w.answeredBy("undo", 10*time.Second, "yf", resource)
 	}
 	for words, shows := range map[string]string{
 		"degrade feed-cache":             `DEGRADED sluice: feed-cache: `,
@@ -152,22 +268,26 @@ func TestWhatIsPrintedWorks(t *testing.T) {
 	say(find("kill yf"))
 	out.await(t, 15*time.Second, "kill", `(UNAVAILABLE|UNKNOWN) sluice: feed-cache: `)
 	out.await(t, 15*time.Second, "kill", `Error 1158 \(08S01\): sluice: orders-db: `)
-	var switched []string
-	for _, resource := range []string{"feed-cache", "orders-db"} {
-		switched = append(switched, say(find("switch "+resource+" tc=100 --why 'yf is down'")))
-		out.await(t, 10*time.Second, "switch away from the dead group", answeredBy(resource, "tc"))
-	}
+	switched := say(find("switch idc=tc tc=100 --for 10m"))
+	w.answeredBy("switch away from the dead group", 15*time.Second, "tc", "feed-cache", "orders-db")
 	say(find("revive yf"))
-	for _, said := range switched {
-		undo(said)
-	}
-	out.await(t, 20*time.Second, "revive and undo", answeredBy("feed-cache", "yf"))
-	out.await(t, 20*time.Second, "revive and undo", answeredBy("orders-db", "yf"))
+	undo(switched)
+	w.answeredBy("revive and undo", 20*time.Second, "yf", "feed-cache", "orders-db")
 
 	for _, endless := range []string{" top", "observe feed-cache", "observe orders-db"} {
 		watch(t, find(endless))
 	}
-	stopDemo(t, cmd, out)
+	w.stop()
+}
+
+// at is where the command of an answer was given: at the centre or at the first agent.
+func (w *whole) at(said string) string {
+	if strings.HasPrefix(commandID.FindString(said), "g-") {
+		return w.center
+	}
+	_, at, _ := strings.Cut(w.find(" top --at "), "--at ")
+	at, _, _ = strings.Cut(at, " ")
+	return at
 }
 
 // watch runs a line that may go on for ever, and wants something printed.
@@ -184,19 +304,27 @@ func watch(t *testing.T, line string) {
 	_ = c.Wait()
 }
 
-func stopDemo(t *testing.T, cmd *exec.Cmd, out *output) {
-	t.Helper()
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+// stop ends the demo as Ctrl-C does. Nothing of it may be left.
+func (w *whole) stop() {
+	w.Helper()
+	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
+		w.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() { ended <- w.cmd.Wait() }()
 	select {
 	case err := <-ended:
 		if err != nil {
-			t.Errorf("the demo ended with %v:\n%s", err, out.from(0))
+			w.Errorf("the demo ended with %v:\n%s", err, w.out.from(0))
 		}
-	case <-time.After(15 * time.Second):
-		t.Fatalf("the demo did not stop:\n%s", out.from(0))
+	case <-time.After(20 * time.Second):
+		w.Fatalf("the demo did not stop:\n%s", w.out.from(0))
+	}
+	if _, err := os.Stat(w.cmd.Args[4]); err == nil {
+		w.Errorf("%s was left behind", w.cmd.Args[4])
+	}
+	if c, err := net.Dial("tcp", strings.TrimPrefix(w.center, "http://")); err == nil {
+		c.Close()
+		w.Error("the centre was left behind")
 	}
 }
