@@ -445,8 +445,8 @@ func TestLongRow34NotExecutedLate(t *testing.T) {
 		l := open(t, p)
 		l.proxies[0].Set(fault.Latency(700*time.Millisecond, 0).Down()) // the login takes longer than the call may
 		c := l.dial()
-		if v, _ := c.Do("INCR", "late"); word(v) != "TIMEOUT" {
-			t.Errorf("the call was answered %v, want TIMEOUT", v)
+		if v, _ := c.Do("INCR", "late"); word(v) != "UNAVAILABLE" {
+			t.Errorf("the call was answered %v, want UNAVAILABLE", v)
 		}
 		l.proxies[0].MustHaveFired(t, fault.KindLatency)
 		l.proxies[0].Clear()
