@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"strings"
 
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
@@ -169,12 +168,6 @@ func decodeAny(body []byte) (any, error) {
 		return nil, httpapi.Invalid("", "more than one JSON value")
 	}
 	return v, nil
-}
-
-// firstLine keeps an error on one line.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }
 
 // merge applies a merge patch. The target is changed.
