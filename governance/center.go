@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/governance/store/bolt"
@@ -44,6 +45,7 @@ type Center struct {
 	auth     *auth.Auth
 	registry *registry.Registry
 	commands *command.Commands
+	rollouts *rollout.Rollouts
 	series   *series.Store
 	fleet    *fleet.Fleet
 	api      *api.Server
@@ -86,7 +88,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	if z.series, err = series.Open(series.Options{Dir: filepath.Join(c.Data, "series"), Log: o.Log}); err != nil {
 		return nil, err
 	}
-	source := &source{registry: z.registry}
+	source := &source{registry: z.registry, versions: versions{registry: z.registry}, log: o.Log}
 	z.source = source
 	z.commands, err = command.Open(ctx, command.Options{Store: z.audit, Resources: source.infos, Log: o.Log, Me: c.Name})
 	if err != nil {
@@ -99,11 +101,20 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 		return nil, err
 	}
 	source.fleet.Store(z.fleet)
+	if err := z.openRollouts(ctx); err != nil {
+		return nil, err
+	}
+	source.rollouts.Store(z.rollouts)
 	if err := z.openAPI(o); err != nil {
 		return nil, err
 	}
 	z.registry.OnChange(z.documentsChanged)
 	z.commands.OnChange(z.commandsChanged)
+	z.rollouts.OnServed(func(names []string, revision int64) {
+		z.fleet.Changed(names, revision)
+		z.api.Changed("releases", "resources", "overview")
+	})
+	z.rollouts.OnChange(func(topic string) { z.api.Changed(topic, "overview", "audit") })
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
@@ -149,7 +160,7 @@ func (z *Center) openAPI(o Options) error {
 	}
 	z.api = api.New(api.Options{
 		Name: z.config.Name, Version: o.Version, Cluster: z.store.Cluster(), Hosts: z.config.Hosts, Insecure: z.config.Insecure, Log: o.Log,
-		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Fleet: z.fleet, Series: z.series,
+		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Rollouts: z.rollouts, Fleet: z.fleet, Series: z.series,
 		UI: pages,
 	})
 	return nil
@@ -256,6 +267,9 @@ func (z *Center) close() error {
 	}
 	if z.port != nil {
 		z.port.Close() // a second time after Shutdown, unless it never served
+	}
+	if z.rollouts != nil {
+		z.rollouts.Close()
 	}
 	if z.commands != nil {
 		z.commands.Close()

@@ -27,7 +27,7 @@ import (
 // concrete fills the names into a route's path.
 func concrete(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
-	return method, strings.NewReplacer("{name}", "feed-cache", "{id}", "x", "{version}", "1").Replace(path)
+	return method, strings.NewReplacer("{name}", "feed-cache", "{id}", "x", "{version}", "1", "{order}", "pause").Replace(path)
 }
 
 // Nobody gets anything without saying who he is: not from this machine either (a control plane whose loopback is its admin hands

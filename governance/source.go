@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
@@ -22,17 +24,52 @@ import (
 type source struct {
 	registry *registry.Registry
 	commands *command.Commands
-	fleet    atomic.Pointer[fleet.Fleet] // nil until there is one
+	rollouts atomic.Pointer[rollout.Rollouts] // nil until there are any
+	fleet    atomic.Pointer[fleet.Fleet]      // nil until there is one
+	versions versions
+	log      *slog.Logger
 }
 
 var _ fleet.Source = (*source)(nil)
 
 // Revision implements fleet.Source.
-func (s *source) Revision() int64 { return max(s.registry.Revision(), s.commands.Revision()) }
+func (s *source) Revision() int64 {
+	revision := max(s.registry.Revision(), s.commands.Revision())
+	if r := s.rollouts.Load(); r != nil {
+		revision = max(revision, r.Revision())
+	}
+	return revision
+}
 
-// Resource implements fleet.Source.
-func (s *source) Resource(name string, _ *fleet.Agent) (json.RawMessage, string, int64, bool) {
-	return s.registry.Effective(name)
+// Resource implements fleet.Source. While a release is on its way, it decides which version an agent gets.
+func (s *source) Resource(name string, a *fleet.Agent) (json.RawMessage, string, int64, bool) {
+	spec, hash, revision, ok := s.registry.Effective(name)
+	r := s.rollouts.Load()
+	if r == nil || a == nil || !ok {
+		return spec, hash, revision, ok
+	}
+	version, rolling := r.Version(name, a.Name)
+	if !rolling {
+		return spec, hash, revision, ok
+	}
+	v, err := s.versions.get(name, version)
+	if err != nil {
+		s.log.Error("an agent gets the newest version instead of the one of a release, which cannot be read", "agent", a.Name, "resource", name,
+			"version", version, "error", err)
+		return spec, hash, revision, ok
+	}
+	return v.spec, v.hash, max(revision, r.Revision()), true
+}
+
+// Doubtful implements fleet.Doubter: until all agents had the time to say what they export, what seems not to be there may be.
+func (s *source) Doubtful(name string) bool {
+	select {
+	case <-s.registry.Complete():
+		return false
+	default:
+	}
+	_, _, _, ok := s.registry.Effective(name)
+	return !ok
 }
 
 // Commands implements fleet.Source.

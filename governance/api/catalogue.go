@@ -183,8 +183,8 @@ func judge(r *resource, it *item, endpoints []endpoint, seen bool) (health, why 
 	if it.differ {
 		warn = append(warn, "the files of its agents do not define it alike")
 	}
-	if it.doc != nil && it.doc.Problem != "" {
-		bad = append(bad, it.doc.Problem)
+	if it.problem != "" {
+		bad = append(bad, it.problem)
 	}
 	switch {
 	case len(bad) > 0:

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/governance/auth"
 	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
@@ -355,13 +356,18 @@ func (s *Server) deleteDraft(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	var body struct {
-		Why string `json:"why"`
+		Why    string          `json:"why"`
+		Stages []rollout.Stage `json:"stages"` // none: all agents at once
+		Guards rollout.Guards  `json:"guards"`
 	}
 	if err := httpapi.Decode(r, &body, "publication"); err != nil {
 		return err
 	}
 	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
 		return err
+	}
+	if len(body.Stages) > 0 {
+		return s.publishInStages(w, r, name, body.Why, body.Stages, body.Guards)
 	}
 	seen, err := expected(r)
 	if err != nil {

@@ -33,10 +33,11 @@ type item struct {
 	name   string
 	source string
 	outline
-	spec   json.RawMessage
-	doc    *registry.Doc // nil: the centre has no document
-	owners []string      // agents whose files define it
-	differ bool          // and not all in the same way
+	spec    json.RawMessage
+	doc     *registry.Doc // nil: the centre has no document
+	owners  []string      // agents whose files define it
+	differ  bool          // and not all in the same way
+	problem string        // why agents do not get what the document says; "" when they do
 }
 
 func (i *item) target() auth.Target { return auth.Target{Name: i.name, Kind: i.Kind, Labels: i.Labels} }
@@ -72,6 +73,10 @@ func (s *Server) fromRegistry(d registry.Doc) *item {
 		it.spec = spec
 	} else {
 		it.spec = d.Spec
+	}
+	it.problem = d.Problem
+	if o, ok := s.Registry.Outline(d.Name); ok && it.problem == "" && o.Problem != "" {
+		it.problem = "the newest version is not in force: " + o.Problem
 	}
 	it.read()
 	it.Kind = cmp.Or(it.Kind, d.Kind)

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/governance/store"
 )
@@ -30,6 +31,7 @@ type Options struct {
 	Audit    *audit.Log
 	Registry *registry.Registry
 	Commands *command.Commands
+	Rollouts *rollout.Rollouts
 	Fleet    *fleet.Fleet
 	Series   *series.Store
 	UI       http.Handler

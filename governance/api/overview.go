@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/audit"
+	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
@@ -209,6 +210,11 @@ func (s *Server) getOverview(w http.ResponseWriter, r *http.Request) error {
 			counts["agentsStale"]++
 		case a.Behind:
 			counts["agentsBehind"]++
+		}
+	}
+	for _, rel := range s.Rollouts.Releases() {
+		if rel.State == rollout.Running || rel.State == rollout.Paused || rel.State == rollout.Undoing {
+			counts["releases"]++
 		}
 	}
 	now := s.Now()

@@ -57,6 +57,16 @@ func (s *Server) table() map[string]need {
 		"POST /v1/commands":        {auth.Command, s.postCommand},
 		"DELETE /v1/commands/{id}": {auth.Command, s.deleteCommand},
 
+		"GET /v1/plans":                  {auth.View, s.getPlans},
+		"POST /v1/plans":                 {auth.Command, s.postPlan},
+		"GET /v1/plans/{id}":             {auth.View, s.getPlan},
+		"DELETE /v1/plans/{id}":          {auth.Command, s.deletePlan},
+		"POST /v1/plans/{id}/run":        {auth.Command, s.postPlanRun},
+		"POST /v1/plans/{id}/{order}":    {auth.Command, s.postPlanOrder},
+		"GET /v1/releases":               {auth.View, s.getReleases},
+		"GET /v1/releases/{id}":          {auth.View, s.getRelease},
+		"POST /v1/releases/{id}/{order}": {auth.Publish, s.postReleaseOrder},
+
 		"GET /v1/agents":                 {auth.View, s.getAgents},
 		"GET /v1/agents/{name}":          {auth.View, s.getAgent},
 		"GET /v1/agents/{name}/config":   {auth.View, s.getAgentConfig},
