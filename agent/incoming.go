@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/control"
@@ -135,6 +136,8 @@ func explain(err error) (path, message string) {
 		return problems.Problems[0].Path, strings.Join(text, "; ")
 	case errors.As(err, &taken):
 		return "listen", taken.err.Error()
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL): // only binding says so
+		return "listen", err.Error()
 	}
 	return "", err.Error()
 }

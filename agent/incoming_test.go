@@ -2,8 +2,10 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +36,7 @@ func TestProblemsAreExplainedByTheirPath(t *testing.T) {
 	}{
 		{problems, "groups.yf.endpoints[0]", "no address; twice; policy.timeout: too long"},
 		{&listenError{"feed", errors.New("taken")}, "listen", "taken"},
+		{fmt.Errorf("listen on :1: %w", syscall.EADDRINUSE), "listen", "listen on :1: address already in use"},
 		{errors.New("other"), "", "other"},
 	} {
 		if path, text := explain(c.err); path != c.path || text != c.want {

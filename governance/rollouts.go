@@ -3,6 +3,7 @@ package governance
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/series"
+	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
@@ -74,20 +76,17 @@ func (r rolloutFleet) Endpoints(resource string) []rollout.Endpoint {
 // rolloutSeries implements rollout.Series.
 type rolloutSeries struct{ s *series.Store }
 
-// answered is the outcome of a call to which the server itself said no: the server is well.
-const answered = "error"
-
 func (r rolloutSeries) Window(w rollout.Window) (rollout.Numbers, error) {
 	p, err := r.s.Window(series.Query{Resource: w.Resource, Group: w.Group, Agents: w.Agents, NotAgents: w.NotAgents, From: w.From, To: w.To})
 	if err != nil {
 		return rollout.Numbers{}, err
 	}
-	failed := p.Errors - min(p.Errors, p.Refused+p.ByOutcome[answered])
-	return rollout.Numbers{Calls: p.Calls, Failed: failed, P99: time.Duration(p.P99)}, nil
+	// What the server itself refused is among them: a replica that is written to answers, too.
+	return rollout.Numbers{Calls: p.Calls, Failed: p.Errors - min(p.Errors, p.Refused), P99: time.Duration(p.P99)}, nil
 }
 
 func (r rolloutSeries) Peak(resource, group string, from, to time.Time) (most float64, err error) {
-	points, err := r.s.Query(series.Query{Resource: resource, Group: group, From: from, To: to, Step: 5 * time.Minute})
+	points, err := r.s.Query(series.Query{Resource: resource, Group: group, From: from, To: to, Step: time.Minute})
 	for _, p := range points {
 		most = max(most, p.Rate())
 	}
@@ -104,7 +103,10 @@ func (d rolloutDocuments) Newest(resource string) (int, bool) {
 
 func (d rolloutDocuments) Back(ctx context.Context, resource string, from, to int, author, why string) error {
 	doc, err := d.r.Get(resource)
-	if err != nil || doc.Version != to {
+	if errors.Is(err, store.ErrNotFound) || err == nil && doc.Version != to {
+		return nil // somebody deleted it, or changed it since: theirs is the newest
+	}
+	if err != nil {
 		return err
 	}
 	old, err := d.r.At(ctx, resource, from)
@@ -121,12 +123,10 @@ func (z *Center) rolloutInfos() []rollout.Info {
 	for _, info := range z.source.infos() {
 		i := rollout.Info{Name: info.Name, Kind: info.Kind, Labels: info.Labels}
 		at := make(map[string]int)
-		for _, o := range z.registry.Outlines() {
-			if o.Name == info.Name {
-				for _, g := range o.Groups {
-					at[g.Name] = len(i.Groups)
-					i.Groups = append(i.Groups, rollout.Group{Name: g.Name, IDC: g.IDC, Weight: g.Weight})
-				}
+		if o, ok := z.registry.Outline(info.Name); ok {
+			for _, g := range o.Groups {
+				at[g.Name] = len(i.Groups)
+				i.Groups = append(i.Groups, rollout.Group{Name: g.Name, IDC: g.IDC, Weight: g.Weight})
 			}
 		}
 		for _, v := range z.fleet.States(info.Name) {

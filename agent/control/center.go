@@ -45,7 +45,7 @@ func (s CenterState) clone() CenterState {
 
 // Times of keeping the centre's state.
 const (
-	keepAgain = 10 * time.Second // after a save that failed
+	keepAgain = 4 * time.Second  // after a save that failed
 	keepFresh = 10 * time.Minute // a state that is still true is saved again, so that the next start knows how old it is
 )
 

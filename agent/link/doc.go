@@ -10,7 +10,7 @@
 //	                          Ask    ─> a goroutine each ─> Local.Ask ─> answers ─────┤
 //	                          Tune, Cancel, Bye                                       v
 //	                 writer   Ping, State, Report and Export as they are when it is their time, and what waits
-//	    ─> the link ended: again after a random part of 0.2 s, 0.4 s ... 10 s, or as Bye says
+//	    ─> the link ended: again after a random part of 0.2 s, 0.4 s ... 4 s, or as Bye says
 //
 // # Trust
 //

@@ -249,7 +249,7 @@ func (l *Link) renew(ctx context.Context) {
 // Times of reconnecting.
 const (
 	firstWait = 200 * time.Millisecond
-	mostWait  = 10 * time.Second
+	mostWait  = 4 * time.Second  // a centre that is back is found within 5 s
 	fatalWait = 5 * time.Minute  // after a Bye that is fatal: somebody has to change something first
 	steady    = 10 * time.Second // a link that lasted this long was a good one
 )

@@ -459,7 +459,7 @@ func TestUpdatesWaitForEachOther(t *testing.T) {
 func TestWaitsAreRandomAndBounded(t *testing.T) {
 	var b backoff
 	broken := errors.New("cut")
-	for i, want := range []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond, 3200 * time.Millisecond, 6400 * time.Millisecond, mostWait, mostWait} {
+	for i, want := range []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond, 3200 * time.Millisecond, mostWait, mostWait} {
 		if got := b.bound(); got != want {
 			t.Errorf("failure %d: bound %s, want %s", i, got, want)
 		}

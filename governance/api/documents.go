@@ -26,6 +26,17 @@ func (s *Server) may(r *http.Request, right auth.Right, t auth.Target) error {
 	return nil
 }
 
+// mayChange asks for the right to publish, and whether nothing is on its way that a change would overtake.
+func (s *Server) mayChange(r *http.Request, name string) error {
+	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
+		return err
+	}
+	if _, rolling := s.Rollouts.Version(name, ""); rolling {
+		return httpapi.Conflict("a release of %s is on its way: let it end, or take it back, before the resource is changed", name)
+	}
+	return nil
+}
+
 // targetOf is a resource as it is now, for rights.
 func (s *Server) targetOf(name string) auth.Target {
 	d, err := s.Registry.Get(name)
@@ -107,7 +118,7 @@ func (s *Server) putResource(w http.ResponseWriter, r *http.Request) error {
 	if dry {
 		return s.dryRun(w, r, e)
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(e.Name)); err != nil {
+	if err := s.mayChange(r, e.Name); err != nil {
 		return err
 	}
 	// Labels decide who may: one who may only change what has a label must not take it away, or put it on what others own.
@@ -128,7 +139,7 @@ func (s *Server) patchResource(w http.ResponseWriter, r *http.Request) error {
 	if e.Data, err = httpapi.Body(r); err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(e.Name)); err != nil {
+	if err := s.mayChange(r, e.Name); err != nil {
 		return err
 	}
 	var labels struct {
@@ -146,7 +157,7 @@ func (s *Server) deleteResource(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(e.Name)); err != nil {
+	if err := s.mayChange(r, e.Name); err != nil {
 		return err
 	}
 	if _, err := s.Registry.Delete(by(r, "delete", e.Name, e.Why), e.Name, e.Author, e.Why, e.If); err != nil {
@@ -283,7 +294,7 @@ func (s *Server) postRevert(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "revert"); err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
+	if err := s.mayChange(r, name); err != nil {
 		return err
 	}
 	d, err := s.Registry.Revert(by(r, "revert", name, body.Why), name, body.Version, who(r).Name, body.Why)
@@ -363,7 +374,7 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "publication"); err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
+	if err := s.mayChange(r, name); err != nil {
 		return err
 	}
 	if len(body.Stages) > 0 {
@@ -389,7 +400,7 @@ func (s *Server) postEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "endpoint"); err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
+	if err := s.mayChange(r, name); err != nil {
 		return err
 	}
 	spec := resources.EndpointSpec{Address: body.Address, Role: body.Role, Weight: body.Weight}
@@ -407,7 +418,7 @@ func (s *Server) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
+	if err := s.mayChange(r, name); err != nil {
 		return err
 	}
 	seen, err := expected(r)
@@ -431,7 +442,7 @@ func (s *Server) postRelease(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "release"); err != nil {
 		return err
 	}
-	if err := s.may(r, auth.Publish, s.targetOf(name)); err != nil {
+	if err := s.mayChange(r, name); err != nil {
 		return err
 	}
 	n, err := s.Registry.Release(name, body.Group, body.Address)

@@ -344,6 +344,13 @@ func (s *Server) publishInStages(w http.ResponseWriter, r *http.Request, name, w
 	if d.Exported || d.Version == 0 {
 		return httpapi.Conflict("%s has no document yet: its first version is for all agents at once", name)
 	}
+	endpoints, err := s.Registry.Endpoints(name)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(endpoints, func(e registry.Endpoint) bool { return e.Origin != "operator" }) {
+		return httpapi.Conflict("agents export endpoints of %s, which a version of its document does not have: publish it for all agents at once", name)
+	}
 	seen, err := expected(r)
 	if err != nil {
 		return err

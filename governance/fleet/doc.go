@@ -34,6 +34,9 @@
 //  3. Else it gets all, as a Full update. A delta would not do: a command that was undone meanwhile is known to nobody here,
 //     and only a Full update ends it.
 //
+// A centre that has just started may not know everything (see Doubter). An agent that runs something of which it is not certain
+// that it is gone gets no Full update before it is.
+//
 // The first Update is sent even when it is empty: it tells the agent that it is current. Against what slips through all
 // that, a State is compared with what was sent: a resource that is missing or differs is sent once more.
 //

@@ -21,6 +21,7 @@ type link struct {
 	conn  net.Conn
 	full  bool          // the first update holds all. Read by the writer alone, as is first
 	first bool          // no update was sent yet
+	knows bool          // the agent has a state of this cluster, which a Full update would replace
 	wake  chan struct{} // something for the writer
 	done  chan struct{} // closed when the link ends
 
@@ -150,6 +151,7 @@ func (f *Fleet) attach(l *link, have control.Have) *control.Bye {
 	waves := e.release()
 	e.take(l)
 	l.full = e.resume(have)
+	l.knows = have.Cluster == f.o.Cluster && have.Revision > 0
 	e.mu.Unlock()
 	f.reindex(e, l.a)
 	f.mu.Unlock()

@@ -22,6 +22,13 @@ type Source interface {
 	Commands(name string, a *Agent) []json.RawMessage
 }
 
+// Doubter may be implemented by a Source that does not know everything yet, as after its start.
+type Doubter interface {
+	// Doubtful reports that Resource shows nothing under a name of which there may be something all the same. An agent that
+	// runs something of that name is not told that it is gone: it gets no Full update before the doubt is over.
+	Doubtful(name string) bool
+}
+
 // Options of a fleet. Source, Name and Cluster must be set.
 type Options struct {
 	Source  Source

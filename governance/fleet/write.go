@@ -138,6 +138,10 @@ func (l *link) next() (u *update, again time.Duration, err error) {
 			return nil, 0, fmt.Errorf("%d updates were not answered", n)
 		}
 	}
+	if l.first && l.full && l.knows && e.doubtful() {
+		e.mu.Unlock()
+		return nil, doubtWait, nil
+	}
 	u = e.diff(revision, l.first && l.full)
 	waves := e.waves
 	e.waves = nil
@@ -153,6 +157,27 @@ func (l *link) next() (u *update, again time.Duration, err error) {
 	e.flights = append(e.flights, flight{seq: e.seq, revision: u.Revision, sent: now, waves: waves})
 	e.mu.Unlock()
 	return u, 0, nil
+}
+
+// doubtWait is when it is asked again whether a Full update would take away what is only not known yet.
+const doubtWait = 100 * time.Millisecond
+
+// doubtful reports whether a Full update could take something from the agent that only is not known yet. Until the agent has
+// said what it runs, anything it wants may be that. Call with e.mu held.
+func (e *entry) doubtful() bool {
+	d, ok := e.f.o.Source.(Doubter)
+	if !ok {
+		return false
+	}
+	for _, name := range e.agent.Wants {
+		if s := e.states[name]; s == nil && len(e.states) > 0 || s != nil && s.head.Value().source != sourceCentre {
+			continue
+		}
+		if d.Doubtful(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // send writes a frame. The agent must take each piece of it in time.

@@ -31,7 +31,8 @@
 //
 // # Invariants
 //
-//   - Effective never becomes empty by itself: when nothing could be called any more, the last good spec stays. Only a
+//   - Effective never becomes empty by itself: when nothing could be called any more, the last good spec stays, which a
+//     registry that did not see it in force finds among the versions once it is complete. Only a
 //     deletion by an operator, or of the last endpoint that he let go, takes a resource away.
 //   - What an agent exports cannot make a resource's spec invalid: each service is checked by the rules of the config
 //     first, and left out with its reason if it is refused.

@@ -43,7 +43,11 @@ func (r *Registry) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-complete.C:
+			r.recall(ctx)
 			close(r.complete)
+			if r.tell() {
+				told = r.now()
+			}
 			continue
 		case <-next.C:
 			r.endGrace()

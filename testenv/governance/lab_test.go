@@ -14,11 +14,20 @@ import (
 type lab struct {
 	*testing.T
 	center *server.CenterProcess
+	urls   []string // by which agents reach centres
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	return &lab{T: t, center: server.Start(t, server.Center{Name: "c1"})}
+	return labOf(t, server.Center{Name: "c1"})
+}
+
+// labOf is newLab with a centre of one's own.
+func labOf(t *testing.T, c server.Center) *lab {
+	t.Helper()
+	l := &lab{T: t, center: server.Start(t, c)}
+	l.urls = []string{l.center.URL()}
+	return l
 }
 
 // joinToken makes a token for some agents.
@@ -38,17 +47,33 @@ func (l *lab) get(method, path, body string, into any) {
 	}
 }
 
-// agent starts an agent that takes resources from the centre; each listens on {{addr NAME}}. more is further configuration of
-// the agent's section, one line with its indent each.
+// agent starts an agent that takes resources from the centre; each listens on {{addr NAME}}, or is written NAME@ADDRESS. more is
+// further configuration of the agent's section, one line with its indent each.
 func (l *lab) agent(name, idc, more string, resources ...string) *server.AgentProcess {
 	l.Helper()
+	return server.Start(l, server.Agent{Config: l.configOf(name, idc, more, resources), Env: []string{"SLUICE_JOIN=" + l.joinToken(1)}})
+}
+
+// agentEnv is agent with further environment variables.
+func (l *lab) agentEnv(env []string, name string, resources ...string) *server.AgentProcess {
+	l.Helper()
+	a := server.Start(l, server.Agent{Config: l.configOf(name, "yf", "", resources), Env: append(env, "SLUICE_JOIN="+l.joinToken(1)), NoWait: true})
+	l.await(10*time.Second, name+" to be linked", func() error { return linked(a) })
+	return a
+}
+
+func (l *lab) configOf(name, idc, more string, resources []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "agent:\n  name: %s\n  application: app-of-%s\n  idc: %s\n  admin: {{addr \"admin\"}}\n  data: data\n  center: [%q]\n"+
-		"  drain: { wait: 0s, timeout: 5s }\n%sresources:\n", name, name, idc, l.center.URL(), more)
+	fmt.Fprintf(&b, "agent:\n  name: %s\n  application: app-of-%s\n  idc: %s\n  admin: {{addr \"admin\"}}\n  data: data\n  center: [%s]\n"+
+		"  drain: { wait: 0s, timeout: 5s }\n%sresources:\n", name, name, idc, strings.Join(l.urls, ", "), more)
 	for _, r := range resources {
+		if name, at, fixed := strings.Cut(r, "@"); fixed {
+			fmt.Fprintf(&b, "  %s: { listen: %q }\n", name, at)
+			continue
+		}
 		fmt.Fprintf(&b, "  %s: { listen: {{addr %q}} }\n", r, r)
 	}
-	return server.Start(l, server.Agent{Config: b.String(), Env: []string{"SLUICE_JOIN=" + l.joinToken(1)}})
+	return b.String()
 }
 
 // put publishes a document.
@@ -64,12 +89,15 @@ func redisSpec(yf, tc string) string {
 
 // agentLine is what the list of agents says of one.
 type agentLine struct {
-	Name      string
-	Connected bool
-	Ready     bool
-	Behind    bool
-	Stale     *time.Time
-	Refused   []struct{ Resource, Path, Message string }
+	Name        string
+	Connected   bool
+	Connections int
+	Revision    int64
+	Ready       bool
+	Behind      bool
+	Since       time.Time // of Connected
+	Stale       *time.Time
+	Refused     []struct{ Resource, Path, Message string }
 }
 
 func (l *lab) agents() map[string]agentLine {
