@@ -11,6 +11,14 @@ import (
 	"github.com/sluice-mesh/sluice/governance/store"
 )
 
+// tickKey is put by every Commit that changes something. Its version, which etcd counts, grows by one with each, and so
+// a watch knows whether it has seen all of them.
+const tickKey = "meta/tick"
+
+// mostOps is how many operations etcd takes in one transaction, by default. Those of a nested one are counted apart: it
+// may have as many less as the outer one has.
+const mostOps = 128
+
 // Commit makes the changes of t in one revision. The request is sent once: an error that is not one of store's, nor of ctx
 // before it was sent, leaves open whether the changes were made, unless it says that nothing was changed.
 func (s *Store) Commit(ctx context.Context, t store.Txn) (int64, error) {
@@ -44,15 +52,28 @@ func (s *Store) transaction(ctx context.Context, t store.Txn) clientv3.Txn {
 		ifs[i] = clientv3.Compare(clientv3.ModRevision(s.prefix+c.Key), "=", c.Revision)
 		els[i] = clientv3.OpGet(s.prefix+c.Key, clientv3.WithKeysOnly())
 	}
-	then := make([]clientv3.Op, len(t.Then))
-	for i, op := range t.Then {
+	return s.client.Txn(ctx).If(ifs...).Then(s.changes(t.Then)...).Else(els...)
+}
+
+// changes are ops for etcd, and the tick after them: events have the order of the operations, so the tick's says that
+// its revision is whole. As many ops as store.Txn may have leave no room for the tick, and are then made in two nested
+// transactions, which have the revision of the outer one.
+func (s *Store) changes(ops []store.Op) []clientv3.Op {
+	if len(ops) == 0 {
+		return nil
+	}
+	then := make([]clientv3.Op, len(ops), len(ops)+1)
+	for i, op := range ops {
 		if op.Delete {
 			then[i] = clientv3.OpDelete(s.prefix + op.Key)
 		} else {
 			then[i] = clientv3.OpPut(s.prefix+op.Key, string(op.Value))
 		}
 	}
-	return s.client.Txn(ctx).If(ifs...).Then(then...).Else(els...)
+	if n := len(then); n >= mostOps {
+		then = []clientv3.Op{clientv3.OpTxn(nil, then[:n/2], nil), clientv3.OpTxn(nil, then[n/2:], nil)}
+	}
+	return append(then, clientv3.OpPut(s.prefix+tickKey, ""))
 }
 
 // failed returns the first condition that did not hold.

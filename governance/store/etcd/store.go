@@ -245,8 +245,11 @@ func (s *Store) get(ctx context.Context, key string) (e store.Entry, err error) 
 }
 
 // entry is a key of etcd as one of the store.
-func (s *Store) entry(kv *mvccpb.KeyValue) store.Entry {
-	e := store.Entry{Key: strings.TrimPrefix(string(kv.Key), s.prefix), Value: kv.Value, Revision: kv.ModRevision, Created: kv.CreateRevision}
+func (s *Store) entry(kv *mvccpb.KeyValue) store.Entry { return entry(s.prefix, kv) }
+
+// entry is a key of etcd without the prefix that all keys of the store have.
+func entry(prefix string, kv *mvccpb.KeyValue) store.Entry {
+	e := store.Entry{Key: strings.TrimPrefix(string(kv.Key), prefix), Value: kv.Value, Revision: kv.ModRevision, Created: kv.CreateRevision}
 	if e.Value == nil {
 		e.Value = []byte{} // it is there
 	}

@@ -18,6 +18,9 @@ import (
 // and begins again when the reader has caught up.
 const queueBytes = 4 << 20
 
+// gapAttempts is how often a watch meets a gap without getting further before it gives up.
+const gapAttempts = 4
+
 // Pauses before a watch, or a candidacy, is begun again.
 const (
 	firstPause = 50 * time.Millisecond
@@ -47,7 +50,7 @@ func (s *Store) Watch(ctx context.Context, prefix string, after int64) store.Wat
 	if err == nil && after < 0 {
 		err = fmt.Errorf("revision %d is negative", after)
 	}
-	f := &follower{s: s, c: w.c, prefix: prefix, last: after}
+	f := &follower{s: s, c: w.c, prefix: prefix, last: place{after, unknownTick}}
 	if err == nil {
 		err = s.start(func() { w.end(prefix, f.run(ctx)) })
 	}
@@ -62,7 +65,7 @@ type follower struct {
 	s      *Store
 	c      chan<- store.Batch
 	prefix string
-	last   int64 // revision that was sent, or that the watch begins after
+	last   place // up to which all was sent, or that the watch begins after
 }
 
 // Why etcd's watch is begun again.
@@ -76,12 +79,15 @@ func (f *follower) run(caller context.Context) error {
 	ctx, cancel := context.WithCancel(caller)
 	defer cancel()
 	defer context.AfterFunc(f.s.life, cancel)()
-	pause := firstPause
+	pause, gaps := firstPause, 0
 	for {
-		before := f.last
+		before := f.last.revision
 		err := f.follow(ctx)
-		if f.last > before {
-			pause = firstPause
+		if f.last.revision > before {
+			pause, gaps = firstPause, 0
+		}
+		if errors.Is(err, errGap) {
+			gaps++
 		}
 		switch {
 		case caller.Err() != nil:
@@ -91,11 +97,16 @@ func (f *follower) run(caller context.Context) error {
 		case errors.Is(err, errBehind):
 			continue
 		case errors.Is(err, rpctypes.ErrCompacted):
-			return fmt.Errorf("after revision %d: %w: %w", f.last, store.ErrCompacted, err)
+			return fmt.Errorf("after revision %d: %w: %w", f.last.revision, store.ErrCompacted, err)
+		case errors.Is(err, errUnticked), gaps == gapAttempts:
+			f.s.log.Warn("a watch on etcd ends: what it should send cannot be had whole",
+				"prefix", f.prefix, "after", f.last.revision, "error", err)
+			return fmt.Errorf("after revision %d: %w: %w", f.last.revision, store.ErrCompacted, err)
 		case errors.Is(err, rpctypes.ErrPermissionDenied), strings.Contains(err.Error(), rpctypes.ErrPermissionDenied.Error()):
 			return f.s.explain(err) // a watch is told so in a text
 		}
-		f.s.log.Warn("a watch on etcd broke off and begins again", "prefix", f.prefix, "after", f.last, "in", pause, "error", err)
+		f.s.log.Warn("a watch on etcd broke off and begins again",
+			"prefix", f.prefix, "after", f.last.revision, "in", pause, "error", err)
 		f.s.pause(ctx, pause/2+rand.N(pause/2))
 		pause = min(2*pause, mostPause)
 	}
@@ -103,17 +114,22 @@ func (f *follower) run(caller context.Context) error {
 
 // follow is one watch of etcd's. It returns when that has ended and what it sent is delivered.
 func (f *follower) follow(ctx context.Context) (err error) {
+	if f.last.tick == unknownTick {
+		if f.last.tick, err = f.s.tickAt(ctx, f.last.revision); err != nil {
+			return err
+		}
+	}
 	// With the leader required, a member that is cut off from the others ends the watch instead of staying silent.
 	watching, leave := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer leave()
-	// From the last revision and not from the next one: see the package's invariants.
-	in := f.s.client.Watch(watching, f.s.prefix+f.prefix, clientv3.WithPrefix(), clientv3.WithRev(max(f.last, 1)))
-	q := queue{last: f.last}
+	// From the last revision and not from the next one, and all of the store's keys: see the package's invariants.
+	in := f.s.client.Watch(watching, f.s.prefix, clientv3.WithPrefix(), clientv3.WithRev(max(f.last.revision, 1)))
+	q := newQueue(f.s.prefix, f.prefix, f.last)
 	for {
 		var out chan<- store.Batch
 		var head store.Batch
-		if len(q.batches) > 0 {
-			out, head = f.c, q.batches[0]
+		if len(q.whole) > 0 {
+			out, head = f.c, q.whole[0].Batch
 		} else if in == nil {
 			return err
 		}
@@ -121,7 +137,6 @@ func (f *follower) follow(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		case out <- head:
-			f.last = head.Revision
 			q.pop()
 		case r, ok := <-in:
 			switch {
@@ -130,56 +145,35 @@ func (f *follower) follow(ctx context.Context) (err error) {
 			case r.Err() != nil:
 				err, in = r.Err(), nil
 			default:
-				q.add(f.s, r.Events)
+				if err = q.add(r.Events); err != nil {
+					leave()
+					in = nil
+				}
 			}
 			if q.bytes > queueBytes && in != nil {
 				leave()
 				err, in = errBehind, nil
 			}
 		}
+		f.last = q.sent
 	}
 }
 
-// queue is what was received and not sent.
-type queue struct {
-	batches []store.Batch
-	bytes   int
-	last    int64 // revision that was received
-}
-
-// add sorts events into batches by revision. It drops what it had before: the revision that etcd's watch began with, and
-// what a member that lags behind may send again.
-func (q *queue) add(s *Store, events []*clientv3.Event) {
-	before := q.last
-	for _, ev := range events {
-		revision := ev.Kv.ModRevision
-		if revision <= before {
-			continue
-		}
-		c := store.Change{Deleted: ev.Type == clientv3.EventTypeDelete}
-		if c.Entry = s.entry(ev.Kv); c.Deleted {
-			c.Value = nil
-		}
-		if store.Internal(c.Key) {
-			continue
-		}
-		if n := len(q.batches); n == 0 || revision > q.last {
-			q.batches = append(q.batches, store.Batch{Revision: revision, Changes: []store.Change{c}})
-		} else {
-			q.batches[n-1].Changes = append(q.batches[n-1].Changes, c)
-		}
-		q.last = revision
-		q.bytes += weight(c)
+// tickAt returns the version of the tick's key at a revision: how many commits were made until then.
+func (s *Store) tickAt(ctx context.Context, revision int64) (int64, error) {
+	if revision == 0 {
+		return 0, nil
 	}
-}
-
-func (q *queue) pop() {
-	for _, c := range q.batches[0].Changes {
-		q.bytes -= weight(c)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	r, err := s.client.Get(ctx, s.prefix+tickKey, clientv3.WithRev(revision), clientv3.WithKeysOnly())
+	switch {
+	case errors.Is(err, rpctypes.ErrFutureRev):
+		return unknownTick, nil
+	case err != nil:
+		return unknownTick, err
+	case len(r.Kvs) == 0:
+		return 0, nil
 	}
-	q.batches[0] = store.Batch{}
-	q.batches = q.batches[1:]
+	return r.Kvs[0].Version, nil
 }
-
-// weight is about what a change takes in memory.
-func weight(c store.Change) int { return len(c.Key) + len(c.Value) + 128 }
