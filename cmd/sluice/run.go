@@ -35,6 +35,10 @@ type grammar struct {
 	Fault      faultCmd      `cmd:"" help:"Inject delay or errors into calls."`
 	Mock       mockCmd       `cmd:"" help:"Answer calls with a given reply."`
 	Drain      drainCmd      `cmd:"" help:"Take an endpoint out of use."`
+	Apply      applyCmd      `cmd:"" help:"Publish a resource from a file."`
+	History    historyCmd    `cmd:"" help:"List the versions of a resource, or show one (at a centre)."`
+	Revert     revertCmd     `cmd:"" help:"Make an old version of a resource the newest one (at a centre)."`
+	Plan       planCmd       `cmd:"" help:"Make, run and take back plans over several resources (at a centre)."`
 	Undo       undoCmd       `cmd:"" help:"Take a command back."`
 	Top        topCmd        `cmd:"" help:"Watch resources and endpoints live."`
 	Observe    observeCmd    `cmd:"" help:"Watch the calls of a resource live."`

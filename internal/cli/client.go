@@ -82,7 +82,11 @@ func (e *APIError) Error() string {
 	return e.Message
 }
 
+// Text is a body that is sent as it is, such as a document in YAML.
+type Text []byte
+
 // Do sends one request and decodes the answer's JSON into out (nil: it is dropped; *json.RawMessage: kept as it is).
+// An in of type Text is sent as it is.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -113,7 +117,11 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		target += "?" + query.Encode()
 	}
 	var body io.Reader
-	if in != nil {
+	text, isText := in.(Text)
+	switch {
+	case isText:
+		body = bytes.NewReader(text)
+	case in != nil:
 		raw, err := json.Marshal(in)
 		if err != nil {
 			return nil, err
@@ -124,7 +132,10 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return nil, err
 	}
-	if in != nil {
+	switch {
+	case isText:
+		req.Header.Set("Content-Type", "application/yaml")
+	case in != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != "" {
