@@ -44,6 +44,14 @@ func (o Options) Reference() []byte {
 	return w.Bytes()
 }
 
+// ReferenceOf returns the reference of one more section, such as the centre's: path is where it stands in its file, and v a
+// pointer to a struct with our tags.
+func ReferenceOf(path, title string, v any) []byte {
+	w := &refWriter{}
+	w.section(path, title, reflect.ValueOf(v))
+	return w.Bytes()
+}
+
 const refIntro = `# Configuration reference
 
 <!-- Generated from the code: do not edit. -->

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,6 +155,10 @@ func (z *Center) openAPI(o Options) error {
 			return err
 		}
 	}
+	var older *series.Reader
+	if g := z.config.Graphite; g != nil {
+		older = &series.Reader{URL: strings.TrimRight(g.URL, "/"), Prefix: g.Prefix}
+	}
 	pages, err := ui.New()
 	if err != nil {
 		return err
@@ -161,7 +166,7 @@ func (z *Center) openAPI(o Options) error {
 	z.api = api.New(api.Options{
 		Name: z.config.Name, Version: o.Version, Cluster: z.store.Cluster(), Hosts: z.config.Hosts, Insecure: z.config.Insecure, Log: o.Log,
 		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Rollouts: z.rollouts, Fleet: z.fleet, Series: z.series,
-		UI: pages,
+		Graphite: older, UI: pages,
 	})
 	return nil
 }

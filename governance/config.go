@@ -18,6 +18,7 @@ type Config struct {
 	Insecure   bool             `yaml:"insecure-http,omitempty" json:"insecure-http" doc:"serve plain HTTP to other machines too: only behind a proxy that does TLS" default:"false" reload:"restart"`
 	Etcd       *EtcdConfig      `yaml:"etcd,omitempty" json:"etcd,omitempty" doc:"keep everything in an etcd cluster, for several centres; none: in one file in the data folder" reload:"restart"`
 	OIDC       *OIDCConfig      `yaml:"oidc,omitempty" json:"oidc,omitempty" doc:"let people log in at an identity provider" reload:"restart"`
+	Graphite   *GraphiteConfig  `yaml:"graphite,omitempty" json:"graphite,omitempty" doc:"where history that is older than the centre's own 14 days is read" reload:"restart"`
 	Protection ProtectionConfig `yaml:"protection,omitempty" json:"protection" doc:"how fast a group may lose endpoints that agents registered" reload:"restart"`
 	Log        config.LogConfig `yaml:"log,omitempty" json:"log" doc:"the centre's own log, on stderr" reload:"restart"`
 }
@@ -41,6 +42,12 @@ type OIDCConfig struct {
 	User     string            `yaml:"user-claim,omitempty" json:"user-claim,omitempty" doc:"claim that is the user's name" default:"email" reload:"restart"`
 	Groups   string            `yaml:"groups-claim,omitempty" json:"groups-claim,omitempty" doc:"claim that lists the user's groups" default:"groups" reload:"restart"`
 	Roles    map[string]string `yaml:"roles" json:"roles" doc:"role for each group; * is for everybody whom the provider knows" required:"true" reload:"restart"`
+}
+
+// GraphiteConfig is a Graphite web application, which agents feed.
+type GraphiteConfig struct {
+	URL    string `yaml:"url" json:"url" doc:"of the web application, such as http://graphite:8080" required:"true" reload:"restart"`
+	Prefix string `yaml:"prefix,omitempty" json:"prefix,omitempty" doc:"what agents put before every name (agent.metrics.graphite.prefix)" reload:"restart"`
 }
 
 // ProtectionConfig bounds how fast endpoints disappear.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -236,10 +237,11 @@ func (s *Server) getSeries(w http.ResponseWriter, r *http.Request) error {
 			return httpapi.Invalid("step", "%v", err)
 		}
 	}
-	points, err := s.Series.Query(series.Query{Resource: q.Get("resource"), Group: q.Get("group"), Op: q.Get("op"), Application: q.Get("application"),
-		IDC: q.Get("idc"), Agent: q.Get("agent"), From: from, To: to, Step: step.D()})
+	query := series.Query{Resource: q.Get("resource"), Group: q.Get("group"), Op: q.Get("op"), Application: q.Get("application"),
+		IDC: q.Get("idc"), Agent: q.Get("agent"), From: from, To: to, Step: step.D()}
+	points, err := s.points(r.Context(), query)
 	if err != nil {
-		return explainSeries(err)
+		return err
 	}
 	type point struct {
 		T        int64             `json:"t"`
@@ -264,6 +266,22 @@ func (s *Server) getSeries(w http.ResponseWriter, r *http.Request) error {
 	}
 	httpapi.Reply(w, http.StatusOK, map[string]any{"step": stepMS, "points": out})
 	return nil
+}
+
+// points reads the centre's own history, and Graphite's when the question begins before it.
+func (s *Server) points(ctx context.Context, q series.Query) ([]series.Point, error) {
+	if s.Graphite == nil || q.From.After(s.Now().Add(-longestWindow)) {
+		points, err := s.Series.Query(q)
+		return points, explainSeries(err)
+	}
+	points, err := s.Graphite.Query(ctx, q)
+	if errors.Is(err, series.ErrDetail) || errors.Is(err, series.ErrQuery) {
+		return nil, explainSeries(err)
+	}
+	if err != nil {
+		return nil, httpapi.Unavailable("%v", err)
+	}
+	return points, nil
 }
 
 func (s *Server) getTopology(w http.ResponseWriter, r *http.Request) error {

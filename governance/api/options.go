@@ -34,6 +34,7 @@ type Options struct {
 	Rollouts *rollout.Rollouts
 	Fleet    *fleet.Fleet
 	Series   *series.Store
+	Graphite *series.Reader // of what is older than Series; nil: nothing is
 	UI       http.Handler
 }
 

@@ -1,5 +1,5 @@
 // Command reference writes the reference of the configuration as Markdown to standard output: every field of the agent,
-// of resources and policies, and the settings of every kind and filter that the sluice command has. It is made from the
+// of the centre, of resources and policies, and the settings of every kind and filter that the sluice command has. It is made from the
 // tags that the parser itself checks, so that it cannot say anything else than what holds.
 //
 //	make docs     go run ./internal/tools/reference > docs/reference.md
@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/filter"
 	_ "github.com/sluice-mesh/sluice/agent/filter/standard" // the filters of cmd/sluice
 	"github.com/sluice-mesh/sluice/config"
+	"github.com/sluice-mesh/sluice/governance"
 	_ "github.com/sluice-mesh/sluice/resources/mysql" // the kinds of cmd/sluice
 	_ "github.com/sluice-mesh/sluice/resources/redis"
 )
@@ -24,7 +25,8 @@ func main() {
 			options.FilterNames = append(options.FilterNames, d.Name)
 		}
 	}
-	if _, err := os.Stdout.Write(options.Reference()); err != nil {
+	text := append(options.Reference(), config.ReferenceOf("center", "The centre, in a file of its own", &governance.Config{})...)
+	if _, err := os.Stdout.Write(text); err != nil {
 		fmt.Fprintln(os.Stderr, "reference:", err)
 		os.Exit(1)
 	}
