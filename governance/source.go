@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type source struct {
 	rollouts atomic.Pointer[rollout.Rollouts] // nil until there are any
 	fleet    atomic.Pointer[fleet.Fleet]      // nil until there is one
 	versions versions
+	owned    ownedInfos
 	log      *slog.Logger
 }
 
@@ -94,7 +96,7 @@ func (s *source) Commands(name string, a *fleet.Agent) []json.RawMessage {
 func (s *source) info(name string, a *fleet.Agent) (command.ResourceInfo, bool) {
 	i, own := slices.BinarySearchFunc(a.Owns, name, func(o fleet.Owned, n string) int { return strings.Compare(o.Name, n) })
 	if own {
-		return infoOfSpec(name, a.Owns[i].Spec())
+		return s.owned.info(&a.Owns[i])
 	}
 	o, ok := s.registry.Outline(name)
 	if !ok {
@@ -112,6 +114,33 @@ func infoOfOutline(o registry.Outline) command.ResourceInfo {
 	slices.Sort(r.IDCs)
 	r.IDCs = slices.Compact(r.IDCs)
 	return r
+}
+
+// ownedInfos keeps what was read from specs of agents' files, which many agents have in common.
+type ownedInfos struct {
+	mu sync.Mutex
+	by map[string]command.ResourceInfo // by name and hash
+}
+
+// mostOwned bounds what is kept.
+const mostOwned = 10_000
+
+func (o *ownedInfos) info(owned *fleet.Owned) (command.ResourceInfo, bool) {
+	key := owned.Name + " " + owned.Hash
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if info, ok := o.by[key]; ok {
+		return info, true
+	}
+	info, ok := infoOfSpec(owned.Name, owned.Spec())
+	if !ok {
+		return info, false
+	}
+	if o.by == nil || len(o.by) >= mostOwned {
+		o.by = make(map[string]command.ResourceInfo)
+	}
+	o.by[key] = info
+	return info, true
 }
 
 // infoOfSpec reads what commands need from a spec that an agent's parser wrote.
@@ -153,7 +182,7 @@ func (s *source) infos() []command.ResourceInfo {
 				continue
 			}
 			seen[o.Name] = struct{}{}
-			if info, ok := infoOfSpec(o.Name, o.Spec()); ok {
+			if info, ok := s.owned.info(&o); ok {
 				out = append(out, info)
 			}
 		}
