@@ -119,20 +119,21 @@ func infoOfOutline(o registry.Outline) command.ResourceInfo {
 // ownedInfos keeps what was read from specs of agents' files, which many agents have in common.
 type ownedInfos struct {
 	mu sync.Mutex
-	by map[string]command.ResourceInfo // by name and hash
+	by map[string]command.ResourceInfo // by name and spec
 }
 
 // mostOwned bounds what is kept.
-const mostOwned = 10_000
+const mostOwned = 4096
 
 func (o *ownedInfos) info(owned *fleet.Owned) (command.ResourceInfo, bool) {
-	key := owned.Name + " " + owned.Hash
+	spec := owned.Spec()
+	key := owned.Name + "\n" + string(spec) // not the hash, which is the agent's word
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if info, ok := o.by[key]; ok {
 		return info, true
 	}
-	info, ok := infoOfSpec(owned.Name, owned.Spec())
+	info, ok := infoOfSpec(owned.Name, spec)
 	if !ok {
 		return info, false
 	}
