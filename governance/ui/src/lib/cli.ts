@@ -1,5 +1,5 @@
 // The command line of what a person does here. What `sluice` has a verb for is that verb; the rest is the request itself.
-import type { Order } from './types'
+import type { Order, Selector } from './types'
 
 /** Quotes a word for a POSIX shell. */
 export function quote(word: string): string {
@@ -20,10 +20,15 @@ function flags(o: Order): string[] {
 
 const share = (o: Order) => (o.percent && o.percent !== '100%' && o.percent !== '100' ? ['--percent', quote(o.percent.replace('%', ''))] : [])
 
-/** The line of a command. One on a selector has no verb and is written as a request. */
+/** Several resources, as the verbs take them: "kind=redis idc=tc label.team=feed". */
+function several(s: Selector = {}): string {
+  const labels = Object.entries(s.labels ?? {}).map(([k, v]) => `label.${k}=${v}`)
+  return [s.name && `name=${s.name}`, s.kind && `kind=${s.kind}`, s.idc && `idc=${s.idc}`, ...labels].filter(Boolean).join(' ')
+}
+
+/** The line of a command. */
 export function command(o: Order): string {
-  if (!o.resource) return request('POST', '/v1/commands', o)
-  const at = quote(o.resource)
+  const at = quote(o.resource || several(o.select))
   const rest = flags(o)
   switch (o.type) {
     case 'switch':
@@ -40,6 +45,12 @@ export function command(o: Order): string {
       return line('sluice drain', at, quote(o.endpoint ?? ''), ...rest)
   }
 }
+
+export const revert = (name: string, version: number, why = '') => line('sluice revert', quote(name), `${version}`, why && `--why ${quote(why)}`)
+
+export const apply = (name: string, file: string, why = '') => line('sluice apply', quote(name), '-f', quote(file), why && `--why ${quote(why)}`)
+
+export const plan = (order: string, id: string, why = '') => line('sluice plan', order, quote(id), why && `--why ${quote(why)}`)
 
 export const undo = (id: string) => line('sluice undo', quote(id))
 

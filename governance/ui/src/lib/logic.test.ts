@@ -43,7 +43,7 @@ describe('command lines', () => {
   })
   it('are requests where there is no verb', () => {
     expect(request('GET', '/v1/audit')).toBe('curl -sS -H "Authorization: Bearer $SLUICE_TOKEN" "$SLUICE_AT/v1/audit"')
-    expect(command({ type: 'degrade', select: { name: 'a-*' } })).toContain('-X POST')
+    expect(command({ type: 'degrade', select: { name: 'a-*', labels: { team: 'x' } } })).toBe("sluice degrade 'name=a-* label.team=x'")
   })
   it('are safe in a shell', () => {
     for (const word of ['$(id)', '`id`', 'a;b', 'a b', '', "'", '"', '\\', 'a\nb', '*', '~', '!x', '#']) expect(quote(word).startsWith("'")).toBe(true)
