@@ -65,13 +65,21 @@ func (s *source) Resource(name string, a *fleet.Agent) (json.RawMessage, string,
 
 // Doubtful implements fleet.Doubter: until all agents had the time to say what they export, what seems not to be there may be.
 func (s *source) Doubtful(name string) bool {
-	select {
-	case <-s.registry.Complete():
+	if s.Settled() {
 		return false
-	default:
 	}
 	_, _, _, ok := s.registry.Effective(name)
 	return !ok
+}
+
+// Settled implements fleet.Settler: agents' exports are known some time after the start.
+func (s *source) Settled() bool {
+	select {
+	case <-s.registry.Complete():
+		return true
+	default:
+		return false
+	}
 }
 
 // Commands implements fleet.Source.
@@ -259,6 +267,7 @@ func (z *Center) completed(ctx context.Context) {
 	if len(names) > 0 {
 		z.fleet.Changed(names, z.registry.Revision())
 	}
+	z.fleet.Settle()
 }
 
 func (z *Center) commandsChanged(_ []string, targets []command.Selector, revision int64) {

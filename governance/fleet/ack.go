@@ -227,9 +227,13 @@ func (e *entry) compare(m *control.State) {
 			e.touch(r.Name)
 		}
 	}
-	if !quiet || !m.Full {
-		return
+	if quiet && m.Full && e.f.settled() {
+		e.recheck()
 	}
+}
+
+// recheck sends again what an agent does not run although it was sent. Call with e.mu held, when nothing is on its way.
+func (e *entry) recheck() {
 	for name, it := range e.items {
 		if !it.want || it.sent == "" || it.refused != nil && it.refused.hash == it.sent || it.checked == it.sent {
 			continue

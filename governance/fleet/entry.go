@@ -137,7 +137,7 @@ func (e *entry) resume(have control.Have) (full bool) {
 	case known && e.have && have.Revision >= e.ackedAt && have.Revision <= e.sentAt:
 		e.pickUp(reborn)
 		return false
-	case known && f.ring.untouched(e.agent, int64(have.Revision)):
+	case known && (f.ring.untouched(e.agent, int64(have.Revision)) || e.unchanged(int64(have.Revision))):
 		e.adopt()
 		e.ackedAt, e.sentAt, e.acked, e.have = have.Revision, have.Revision, e.seq, true
 		return false
@@ -145,6 +145,21 @@ func (e *entry) resume(have control.Have) (full bool) {
 	e.have, e.ackedAt = false, 0
 	if known {
 		e.ackedAt = have.Revision
+	}
+	return true
+}
+
+// unchanged reports whether nothing that the agent wants changed after a revision from before this process started. Call with
+// Fleet.mu held.
+func (e *entry) unchanged(since int64) bool {
+	if !e.f.ring.fresh() || !e.f.ring.quiet(e.agent, since) {
+		return false
+	}
+	for _, name := range e.agent.Wants {
+		_, _, revision, ok := e.f.o.Source.Resource(name, e.agent)
+		if ok && revision > since || !ok && !e.f.doubtful(name) {
+			return false
+		}
 	}
 	return true
 }

@@ -90,6 +90,20 @@ func (f *Fleet) Changed(names []string, revision int64) {
 	f.wake()
 }
 
+// Settle says that the Source knows everything now: see Settler.
+func (f *Fleet) Settle() {
+	for _, e := range f.all() {
+		e.mu.Lock()
+		if e.link != nil && e.have && len(e.states) > 0 && len(e.flights) == 0 && !e.pending() {
+			e.recheck()
+			if e.pending() {
+				e.link.nudge()
+			}
+		}
+		e.mu.Unlock()
+	}
+}
+
 func (f *Fleet) wake() {
 	select {
 	case f.kick <- struct{}{}:

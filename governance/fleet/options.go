@@ -29,6 +29,12 @@ type Doubter interface {
 	Doubtful(name string) bool
 }
 
+// Settler may be implemented by a Source that does not know everything yet. Until it is settled, and Fleet.Settle was called,
+// what an agent runs is not held against what the Source shows: it may know less than the centre before it.
+type Settler interface {
+	Settled() bool
+}
+
 // Options of a fleet. Source, Name and Cluster must be set.
 type Options struct {
 	Source  Source

@@ -28,7 +28,15 @@ func (r *ring) add(name string, revision int64) {
 
 // untouched reports whether it is certain that none of an agent's names changed after a revision.
 func (r *ring) untouched(a *Agent, since int64) bool {
-	if since < r.floor || since < r.all {
+	return since >= r.floor && r.quiet(a, since)
+}
+
+// fresh reports whether the ring holds all changes since the process started.
+func (r *ring) fresh() bool { return len(r.changes) < ringSize }
+
+// quiet reports whether none of the changes that are known, and came after a revision, concerns an agent.
+func (r *ring) quiet(a *Agent, since int64) bool {
+	if since < r.all {
 		return false
 	}
 	for i := range r.changes { // from the newest on

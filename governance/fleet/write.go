@@ -165,19 +165,36 @@ const doubtWait = 100 * time.Millisecond
 // doubtful reports whether a Full update could take something from the agent that only is not known yet. Until the agent has
 // said what it runs, anything it wants may be that. Call with e.mu held.
 func (e *entry) doubtful() bool {
-	d, ok := e.f.o.Source.(Doubter)
-	if !ok {
-		return false
-	}
+	settled := e.f.settled()
 	for _, name := range e.agent.Wants {
-		if s := e.states[name]; s == nil && len(e.states) > 0 || s != nil && s.head.Value().source != sourceCentre {
+		s := e.states[name]
+		if s == nil && len(e.states) > 0 || s != nil && s.head.Value().source != sourceCentre {
 			continue
 		}
-		if d.Doubtful(name) {
+		if e.f.doubtful(name) {
 			return true
+		}
+		if settled {
+			continue
+		}
+		_, hash, revision, ok := e.f.o.Source.Resource(name, e.agent)
+		if ok && revision <= int64(e.ackedAt) && (s == nil || s.head.Value().hash != hash) {
+			return true // it runs the same document, with more than is known here
 		}
 	}
 	return false
+}
+
+// doubtful reports that there may be a resource although the Source shows none.
+func (f *Fleet) doubtful(name string) bool {
+	d, ok := f.o.Source.(Doubter)
+	return ok && d.Doubtful(name)
+}
+
+// settled reports whether the Source knows everything.
+func (f *Fleet) settled() bool {
+	s, ok := f.o.Source.(Settler)
+	return !ok || s.Settled()
 }
 
 // send writes a frame. The agent must take each piece of it in time.
