@@ -127,6 +127,7 @@ func Open(ctx context.Context, opt Options) (*Registry, error) {
 		stop()
 		return nil, fmt.Errorf("registry: %w", err)
 	}
+	clear(r.pending) // what is there at the start is no change
 	r.done.Go(func() { r.follow(run) })
 	r.done.Go(func() { r.keep(run) })
 	return r, nil
