@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A thousand agents that call twenty resources with ten operations each, over eleven minutes: past the first slots of
+// A thousand agents that call twenty resources with ten operations each, at the end of eleven minutes: past the first slots of
 // ten minutes.
 func TestLongThousandAgents(t *testing.T) {
 	const agents, resources, ops = 1000, 20, 10
@@ -38,7 +38,7 @@ func TestLongThousandAgents(t *testing.T) {
 		for i, m := range makers {
 			for r := range resources {
 				for op := range ops {
-					for range 100 {
+					for range 20 {
 						m.done(fmt.Sprint("resource-", r), []string{"yf", "tc"}[i%2], fmt.Sprint("OPERATION", op), 0, int64(200e3*(0.3+rnd.ExpFloat64())))
 					}
 				}
@@ -46,6 +46,9 @@ func TestLongThousandAgents(t *testing.T) {
 			payloads[i] = m.enc.Append(payloads[i][:0], f.now.Add(time.Hour))
 		}
 		for a := range agents {
+			if slot < 66 && a%20 != 0 {
+				continue // all of them in the last four slots alone: with the race detector a report takes milliseconds
+			}
 			info := AgentInfo{fmt.Sprintf("host-%04d", a), fmt.Sprintf("application-%d", a%50), []string{"yf", "tc"}[a%2]}
 			p := payloads[a%kinds]
 			at := time.Now()
