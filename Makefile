@@ -3,7 +3,7 @@
 
 GO        ?= go
 BIN       := bin/sluice
-FUZZTIME  ?= 10s
+FUZZTIME  ?= 5s
 # What is tested, fuzzed and vetted: PKG=./protocols/... narrows it.
 PKG       ?= ./...
 # Further flags for `go test` and the benchmark: make test TESTFLAGS='-run TestDrain -v', make bench BENCHFLAGS=-quick.
