@@ -229,7 +229,11 @@ func (l *lab) visible(what string, shows func(now scrape) bool) {
 	l.await(left, "the metrics to show "+what, func() error {
 		now := l.scrape()
 		if !shows(now) {
-			return fmt.Errorf("they do not: calls ended %v; the load %+v", l.ended(now), l.main.Counts())
+			var counts load.Count
+			if l.main != nil { // some rows have loads of their own
+				counts = l.main.Counts()
+			}
+			return fmt.Errorf("they do not: calls ended %v; the load %+v", l.ended(now), counts)
 		}
 		return nil
 	})
