@@ -219,41 +219,21 @@ const sweepEvery = 10 * time.Minute
 func (z *Center) housekeep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
-		lead, err := z.store.Lead(ctx, "housekeeping", z.config.Name)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			z.log.Warn("it cannot be found out who leads", "error", err)
+	store.Reign(ctx, z.store, "housekeeping", z.config.Name, "forgetting what is over", z.log, func(ctx context.Context, l store.Leadership) error {
+		for {
 			select {
 			case <-ctx.Done():
-				return
-			case <-time.After(store.LeaseTime):
-				continue
+				return nil
+			case <-l.Lost():
+				return nil
+			case <-tick.C:
+				by := audit.By(ctx, audit.Actor{Who: "center " + z.config.Name, What: "forget what is over"})
+				if err := z.auth.Sweep(by); err != nil {
+					return err
+				}
 			}
 		}
-		z.leads(ctx, lead, tick.C)
-		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		lead.Resign(leave) // what is not given back ends by itself
-		cancel()
-	}
-}
-
-func (z *Center) leads(ctx context.Context, lead store.Leadership, tick <-chan time.Time) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-lead.Lost():
-			return
-		case <-tick:
-			by := audit.By(ctx, audit.Actor{Who: "center " + z.config.Name, What: "forget what is over"})
-			if err := z.auth.Sweep(by); err != nil && ctx.Err() == nil {
-				z.log.Warn("what is over could not be forgotten", "error", err)
-			}
-		}
-	}
+	})
 }
 
 // stopTime bounds how long a centre takes to stop.

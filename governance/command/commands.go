@@ -70,8 +70,6 @@ const (
 
 	forever     = int64(100 * 365 * 24 * time.Hour)
 	seenTimeout = 2 * time.Second
-	retryFirst  = 20 * time.Millisecond
-	retryMost   = 5 * time.Second
 )
 
 // Open reads the commands and follows their changes. ctx bounds the first reading alone; Close ends it.
@@ -209,41 +207,9 @@ func (s *Commands) list(ctx context.Context) error {
 	return nil
 }
 
-// follow applies changes until ctx ends. A watch that fails is replaced, after all was read anew.
+// follow applies changes until ctx ends.
 func (s *Commands) follow(ctx context.Context) {
-	var retry time.Duration // none after a watch that worked
-	for ctx.Err() == nil {
-		w := s.opt.Store.Watch(ctx, prefix, s.Revision())
-		for b := range w.C() {
-			s.apply(b)
-			retry = 0
-		}
-		err := w.Err()
-		for ctx.Err() == nil {
-			if err != nil {
-				s.log.Warn("the centre lost sight of the commands in the store and reads them anew", "error", err, "retry", retry)
-			}
-			if errors.Is(err, store.ErrClosed) || !pause(ctx, retry) {
-				return
-			}
-			retry = min(max(2*retry, retryFirst), retryMost)
-			if err = s.list(ctx); err == nil {
-				break
-			}
-		}
-	}
-}
-
-// pause waits, and reports whether ctx still stands.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	store.Follow(ctx, s.opt.Store, store.Follower{Prefix: prefix, After: s.Revision, Apply: s.apply, List: s.list, What: "commands", Log: s.log})
 }
 
 // apply takes over what changed at one revision.

@@ -16,36 +16,11 @@ const tidyEvery = time.Minute
 
 // lead moves the records of expired commands to the history whenever this process leads.
 func (s *Commands) lead(ctx context.Context) {
-	retry := retryFirst
-	for ctx.Err() == nil {
-		l, err := s.opt.Store.Lead(ctx, office, s.opt.Me)
-		if err == nil {
-			retry = retryFirst
-			err = s.reign(ctx, l)
-			if ctx.Err() != nil {
-				return
-			}
-		}
-		if errors.Is(err, store.ErrClosed) {
-			return
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("expired commands cannot be moved to the history; they are over all the same", "error", err, "retry", retry)
-		}
-		if !pause(ctx, retry) {
-			return
-		}
-		retry = min(2*retry, retryMost)
-	}
+	store.Reign(ctx, s.opt.Store, office, s.opt.Me, "moving expired commands to the history", s.log, s.reign)
 }
 
 // reign does the leader's work until the leadership is lost, which is no error, or something fails.
-func (s *Commands) reign(ctx context.Context, l store.Leadership) (err error) {
-	defer func() {
-		if err != nil && ctx.Err() == nil {
-			err = errors.Join(err, l.Resign(ctx))
-		}
-	}()
+func (s *Commands) reign(ctx context.Context, l store.Leadership) error {
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
 	if err := s.tidy(ctx, l); err != nil {

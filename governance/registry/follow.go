@@ -33,44 +33,9 @@ func (r *Registry) list(ctx context.Context) error {
 	return nil
 }
 
-// follow applies changes until ctx ends. A watch that fails is replaced, after all was read anew.
+// follow applies changes until ctx ends.
 func (r *Registry) follow(ctx context.Context) {
-	var retry time.Duration // none after a watch that worked
-	for ctx.Err() == nil {
-		w := r.opt.Store.Watch(ctx, docPrefix, r.revision.Load())
-		for b := range w.C() {
-			r.apply(b)
-			retry = 0
-		}
-		err := w.Err()
-		for ctx.Err() == nil {
-			if err != nil {
-				r.log.Warn("the registry lost sight of the store and reads it anew", "error", err, "retry", retry)
-			}
-			if errors.Is(err, store.ErrClosed) {
-				return
-			}
-			if !pause(ctx, retry) {
-				return
-			}
-			retry = min(max(2*retry, retryFirst), retryMost)
-			if err = r.list(ctx); err == nil {
-				break
-			}
-		}
-	}
-}
-
-// pause waits, and reports whether ctx still stands.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	store.Follow(ctx, r.opt.Store, store.Follower{Prefix: docPrefix, After: r.revision.Load, Apply: r.apply, List: r.list, What: "resources", Log: r.log})
 }
 
 // apply takes over what changed at one revision.

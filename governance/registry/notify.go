@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/sluice-mesh/sluice/governance/store"
 )
 
 // OnChange calls f after each change of what Effective gives, with the resources that changed, sorted, and the revision of
@@ -53,7 +55,7 @@ func (r *Registry) keep(ctx context.Context) {
 			r.endGrace()
 		case <-r.wake:
 		}
-		if wait := coalesce - r.now().Sub(told); wait > 0 && !told.IsZero() && !pause(ctx, min(wait, coalesce)) {
+		if wait := coalesce - r.now().Sub(told); wait > 0 && !told.IsZero() && !store.Pause(ctx, min(wait, coalesce)) {
 			return
 		}
 		if r.tell() {

@@ -44,8 +44,6 @@ const (
 	keptOf      = 100                   // versions of a document that are kept
 	coalesce    = 20 * time.Millisecond // longest wait between a change and its announcement
 	seenTimeout = 2 * time.Second       // longest wait of a change for the watch to bring it
-	retryFirst  = 20 * time.Millisecond // after a watch that failed; doubles
-	retryMost   = 5 * time.Second
 )
 
 // Registry holds the resources. All methods may be called from any goroutine.

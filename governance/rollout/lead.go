@@ -16,36 +16,14 @@ const forever = time.Hour
 
 // lead carries out plans and releases whenever this process leads.
 func (r *Rollouts) lead(ctx context.Context) {
-	retry := retryFirst
-	for ctx.Err() == nil {
-		l, err := r.opt.Store.Lead(ctx, office, r.opt.Me)
-		if err == nil {
-			retry = retryFirst
-			r.reign(ctx, l)
-			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			l.Resign(leave) // what is not given back ends by itself
-			cancel()
-			if !pause(ctx, retry) {
-				return
-			}
-			continue
-		}
-		if errors.Is(err, store.ErrClosed) || ctx.Err() != nil {
-			return
-		}
-		r.opt.Log.Warn("it cannot be found out who carries out plans", "error", err, "retry", retry)
-		if !pause(ctx, retry) {
-			return
-		}
-		retry = min(2*retry, retryMost)
-	}
+	store.Reign(ctx, r.opt.Store, office, r.opt.Me, "carrying out plans and releases", r.opt.Log, r.reign)
 }
 
 // errReplaced ends a leader's work: another one leads.
 var errReplaced = errors.New("another centre leads")
 
 // reign does the leader's work until the leadership is lost.
-func (r *Rollouts) reign(ctx context.Context, l store.Leadership) {
+func (r *Rollouts) reign(ctx context.Context, l store.Leadership) error {
 	r.since.Store(r.opt.Now().UnixNano())
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -53,9 +31,9 @@ func (r *Rollouts) reign(ctx context.Context, l store.Leadership) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-l.Lost():
-			return
+			return nil
 		case <-r.wake:
 		case <-next.C:
 		}
@@ -71,7 +49,7 @@ func (r *Rollouts) reign(ctx context.Context, l store.Leadership) {
 			switch {
 			case err == nil:
 			case errors.Is(err, errReplaced), errors.Is(err, store.ErrClosed), ctx.Err() != nil:
-				return
+				return nil
 			default:
 				r.opt.Log.Warn("a plan or release does not go on for now", "key", key, "error", err, "retry", r.opt.Poll)
 				d = r.opt.Poll

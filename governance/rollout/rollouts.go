@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,9 +20,6 @@ const (
 	releasePrefix = "releases/"
 	// pinPrefix is followed by a resource; the value is the id of its release that is on its way.
 	pinPrefix = "releasing/"
-
-	retryFirst = 20 * time.Millisecond
-	retryMost  = 5 * time.Second
 )
 
 // Rollouts are the plans and releases of the mesh. All methods may be called from any goroutine.
@@ -243,12 +239,12 @@ func (r *Rollouts) tell(ctx context.Context) {
 	}
 }
 
-// follow takes over changes of records with a prefix until ctx ends. A watch that fails is replaced, after all was read anew.
+// follow takes over changes of records with a prefix until ctx ends.
 func (r *Rollouts) follow(ctx context.Context, prefix string, after int64) {
-	var retry time.Duration // none after a watch that worked
-	for ctx.Err() == nil {
-		w := r.opt.Store.Watch(ctx, prefix, after)
-		for b := range w.C() {
+	store.Follow(ctx, r.opt.Store, store.Follower{
+		Prefix: prefix,
+		After:  func() int64 { return after },
+		Apply: func(b store.Batch) {
 			for _, c := range b.Changes {
 				if c.Deleted {
 					r.put(c.Key, nil, c.Revision)
@@ -257,22 +253,17 @@ func (r *Rollouts) follow(ctx context.Context, prefix string, after int64) {
 					r.put(c.Key, c.Value, c.Revision)
 				}
 			}
-			after, retry = b.Revision, 0
-		}
-		err := w.Err()
-		for ctx.Err() == nil {
-			if err != nil {
-				r.opt.Log.Warn("the centre lost sight of the rollouts in the store and reads them anew", "error", err, "retry", retry)
+			after = b.Revision
+		},
+		List: func(ctx context.Context) error {
+			revision, err := r.list(ctx, prefix)
+			if err == nil {
+				after = revision
 			}
-			if errors.Is(err, store.ErrClosed) || !pause(ctx, retry) {
-				return
-			}
-			retry = min(max(2*retry, retryFirst), retryMost)
-			if after, err = r.list(ctx, prefix); err == nil {
-				break
-			}
-		}
-	}
+			return err
+		},
+		What: prefix, Log: r.opt.Log,
+	})
 }
 
 // forget drops the mark of a record that is gone, once the watch has passed it: nothing older can come any more.
@@ -281,18 +272,6 @@ func (r *Rollouts) forget(key string, revision int64) {
 	defer r.mu.Unlock()
 	if rec := r.records[key]; rec.value == nil && rec.revision <= revision {
 		delete(r.records, key)
-	}
-}
-
-// pause waits, and reports whether ctx still stands.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

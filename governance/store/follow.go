@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Pauses after a watch, or a leader's work, that failed; they double.
+const (
+	firstPause = 20 * time.Millisecond
+	mostPause  = 5 * time.Second
+	leaveTime  = 2 * time.Second // to give a leadership back
+)
+
+// Follower is who keeps in memory what a prefix of a store holds.
+type Follower struct {
+	Prefix string
+	After  func() int64                    // the newest revision that was applied
+	Apply  func(Batch)                     // takes over what changed
+	List   func(ctx context.Context) error // reads all anew, and applies it
+	What   string                          // in the log: "the commands"
+	Log    *slog.Logger
+}
+
+// Follow applies changes until ctx ends or the store is closed. A watch that fails is replaced, after all was read anew.
+func Follow(ctx context.Context, s Store, f Follower) {
+	var retry time.Duration // none after a watch that worked
+	for ctx.Err() == nil {
+		w := s.Watch(ctx, f.Prefix, f.After())
+		for b := range w.C() {
+			f.Apply(b)
+			retry = 0
+		}
+		err := w.Err()
+		for ctx.Err() == nil {
+			if err != nil {
+				f.Log.Warn("the centre lost sight of the store and reads it anew", "what", f.What, "error", err, "retry", retry)
+			}
+			if errors.Is(err, ErrClosed) || !Pause(ctx, retry) {
+				return
+			}
+			retry = min(max(2*retry, firstPause), mostPause)
+			if err = f.List(ctx); err == nil {
+				break
+			}
+		}
+	}
+}
+
+// Reign does what only the leader may do, whenever this process leads, until ctx ends or the store is closed. work returns when
+// its ctx ends, when the leadership is lost, or with an error, after which somebody leads anew. what is for the log.
+func Reign(ctx context.Context, s Store, office, me, what string, log *slog.Logger, work func(context.Context, Leadership) error) {
+	retry := firstPause
+	for ctx.Err() == nil {
+		l, err := s.Lead(ctx, office, me)
+		if err == nil {
+			retry = firstPause
+			err = work(ctx, l)
+			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+			l.Resign(leave) // what is not given back ends by itself
+			cancel()
+		}
+		if errors.Is(err, ErrClosed) || ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			log.Warn("what only one centre does is not done for now", "what", what, "error", err, "retry", retry)
+		}
+		if !Pause(ctx, retry) {
+			return
+		}
+		retry = min(2*retry, mostPause)
+	}
+}
+
+// Pause waits, and reports whether ctx still stands.
+func Pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
