@@ -102,7 +102,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 		return nil, err
 	}
 	source.fleet.Store(z.fleet)
-	if err := z.openRollouts(ctx); err != nil {
+	if z.rollouts, err = rollout.Open(ctx, z.rolloutOptions()); err != nil {
 		return nil, err
 	}
 	source.rollouts.Store(z.rollouts)

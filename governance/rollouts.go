@@ -20,15 +20,14 @@ import (
 
 // What plans and releases need of the other rooms.
 
-func (z *Center) openRollouts(ctx context.Context) (err error) {
-	z.rollouts, err = rollout.Open(ctx, rollout.Options{
+func (z *Center) rolloutOptions() rollout.Options {
+	return rollout.Options{
 		Store: z.audit, Commands: z.commands, Fleet: rolloutFleet{z.fleet}, Series: rolloutSeries{z.series}, Resources: z.rolloutInfos,
 		Documents: rolloutDocuments{z.registry}, Log: z.log, Me: z.config.Name,
 		Actor: func(ctx context.Context, who, what, target, why string) context.Context {
 			return audit.By(ctx, audit.Actor{Who: who, What: what, Target: target, Why: why})
 		},
-	})
-	return err
+	}
 }
 
 // rolloutFleet implements rollout.Fleet.
@@ -98,7 +97,7 @@ type rolloutDocuments struct{ r *registry.Registry }
 
 func (d rolloutDocuments) Newest(resource string) (int, bool) {
 	doc, err := d.r.Get(resource)
-	return doc.Version, err == nil && doc.Version > 0
+	return doc.Version, err == nil && !doc.Exported
 }
 
 func (d rolloutDocuments) Back(ctx context.Context, resource string, from, to int, author, why string) error {
@@ -114,6 +113,9 @@ func (d rolloutDocuments) Back(ctx context.Context, resource string, from, to in
 		return err
 	}
 	_, err = d.r.Put(ctx, registry.Edit{Name: resource, Data: old.Text, Author: author, Why: why, If: &doc.Revision})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // as above
+	}
 	return err
 }
 
