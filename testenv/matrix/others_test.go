@@ -38,7 +38,6 @@ var notCompared = map[string]string{
 	"TestLongRowsUnderRaceDetector":       "the race detector makes the agent ten times slower, at moments of its own",
 	"TestLongRow31HotKey":                 "it compares latencies of neighbours itself, of loads that come and go",
 	"TestLongRow32NoisyTenant":            "as row 31",
-	"TestLongRow08AbsurdRequests":         "two thousand connections that open at once keep both processors busy, as in row 28",
 	"TestLongRow28HerdWithOwnConnections": "thousands of connections on both sides keep both processors busy, which they would without an agent",
 }
 
