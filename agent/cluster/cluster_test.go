@@ -23,8 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	mu      sync.Mutex
 	health  map[string]resources.Health
-	slow    time.Duration // of a check
-	hangs   string        // an address whose checks never end
+	slow    time.Duration          // of a check
+	hangs   atomic.Pointer[string] // an address whose checks never end
 	running atomic.Int32
 	most    atomic.Int32
 	checks  atomic.Int32
@@ -86,7 +86,7 @@ func (p *probe) Check(ctx context.Context) (resources.Health, error) {
 			return resources.Health{}, ctx.Err()
 		}
 	}
-	if p.address == p.f.hangs {
+	if h := p.f.hangs.Load(); h != nil && p.address == *h {
 		<-ctx.Done()
 		return resources.Health{}, ctx.Err()
 	}
@@ -318,6 +318,20 @@ func TestProbesTakeDownAndBringBack(t *testing.T) {
 		if st := g.c.Status()[1]; st.Share != 1 {
 			t.Errorf("%+v after the slow start", st)
 		}
+	})
+}
+
+// The time that a check waits for an answer counts as part of the period.
+func TestSilentServerIsSoonDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec(3)
+		g := newRig(t, s).start()
+		defer g.c.Close()
+		g.f.hangs.Store(new("b:1"))
+		p := s.Policy.Probe
+		time.Sleep(time.Duration(p.Fall)*p.Every.D()*11/10 + p.Timeout.D())
+		synctest.Wait()
+		g.wantUsed("a:1", "c:1")
 	})
 }
 

@@ -235,7 +235,7 @@ func TestDeclaredPrimaryIsWrittenToAtOnce(t *testing.T) {
 				s = spec(2)
 			}
 			g := newRig(t, s)
-			g.f.hangs = "b:1"
+			g.f.hangs.Store(new("b:1"))
 			g.say("P")
 			g.start()
 			if w := g.writers(); (w == "a") != declared {

@@ -25,7 +25,8 @@ func (c *Cluster) startProbe(m *Member) {
 // ofProbe is the key of contexts of checks, which may connect to endpoints that get no calls.
 type ofProbe struct{}
 
-// probe checks one member until ctx is done: at once, and then again each `every`, give or take a tenth. A member that
+// probe checks one member until ctx is done: at once, and then again each `every`, give or take a tenth, from the start of
+// one check to the start of the next, so that a server that does not answer is known after fall × every + timeout. A member that
 // is down is checked twice as often, so that its return is noticed early. Calls that fail have a member checked before its
 // time, so that one that stays in use because it is the last is soon known to be down.
 func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
@@ -51,6 +52,7 @@ func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 		c.mu.Lock()
 		every, timeout := c.policy.Probe.Every.D(), c.policy.Probe.Timeout.D()
 		c.mu.Unlock()
+		begun := time.Now()
 		check, cancel := context.WithTimeout(ctx, timeout)
 		h, err := p.Check(check)
 		cancel()
@@ -62,7 +64,7 @@ func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 		if down = c.probed(m, h, err); down {
 			every = max(every/2, min(every, 100*time.Millisecond))
 		}
-		timer.Reset(every - every/10 + rand.N(every/5+1))
+		timer.Reset(max(every/10, every-every/10+rand.N(every/5+1)-time.Since(begun)))
 	}
 }
 
