@@ -165,8 +165,8 @@ func (z *Center) openAPI(o Options) error {
 	}
 	z.api = api.New(api.Options{
 		Name: z.config.Name, Version: o.Version, Cluster: z.store.Cluster(), Hosts: z.config.Hosts, Insecure: z.config.Insecure, Log: o.Log,
-		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Rollouts: z.rollouts, Fleet: z.fleet, Series: z.series,
-		Graphite: older, UI: pages,
+		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Rollouts: z.rollouts,
+		Resources: z.source.infos, Fleet: z.fleet, Series: z.series, Graphite: older, UI: pages,
 	})
 	return nil
 }

@@ -1,7 +1,6 @@
 package governance
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -116,11 +115,8 @@ func (s *source) info(name string, a *fleet.Agent) (command.ResourceInfo, bool) 
 func infoOfOutline(o registry.Outline) command.ResourceInfo {
 	r := command.ResourceInfo{Name: o.Name, Kind: o.Kind, Labels: o.Labels}
 	for _, g := range o.Groups {
-		r.Groups = append(r.Groups, g.Name)
-		r.IDCs = append(r.IDCs, cmp.Or(g.IDC, g.Name))
+		r.AddGroup(g.Name, g.IDC)
 	}
-	slices.Sort(r.IDCs)
-	r.IDCs = slices.Compact(r.IDCs)
 	return r
 }
 
@@ -164,33 +160,30 @@ func infoOfSpec(name string, spec json.RawMessage) (command.ResourceInfo, bool) 
 	}
 	r := command.ResourceInfo{Name: name, Kind: s.Kind, Labels: s.Labels}
 	for g, group := range s.Groups {
-		r.Groups = append(r.Groups, g)
-		r.IDCs = append(r.IDCs, cmp.Or(group.IDC, g))
+		r.AddGroup(g, group.IDC)
 	}
-	slices.Sort(r.Groups)
-	slices.Sort(r.IDCs)
-	r.IDCs = slices.Compact(r.IDCs)
 	return r, true
 }
 
-// infos are all resources, for commands that select them.
+// infos are all resources, for commands that select them: the centre's, and then those of agents' files, each definition of a
+// name once.
 func (s *source) infos() []command.ResourceInfo {
-	seen := make(map[string]struct{})
 	var out []command.ResourceInfo
 	for _, o := range s.registry.Outlines() {
-		seen[o.Name] = struct{}{}
 		out = append(out, infoOfOutline(o))
 	}
 	f := s.fleet.Load()
 	if f == nil {
 		return out
 	}
+	type definition struct{ name, spec string }
+	seen := make(map[definition]struct{})
 	for _, a := range f.Agents() {
 		for _, o := range a.Owns {
-			if _, dup := seen[o.Name]; dup {
+			if _, dup := seen[definition{o.Name, string(o.Spec())}]; dup {
 				continue
 			}
-			seen[o.Name] = struct{}{}
+			seen[definition{o.Name, string(o.Spec())}] = struct{}{}
 			if info, ok := s.owned.info(&o); ok {
 				out = append(out, info)
 			}
@@ -277,6 +270,8 @@ func (z *Center) commandsChanged(_ []string, targets []command.Selector, revisio
 			names = append(names, info.Name)
 		}
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	if len(names) > 0 {
 		z.fleet.Changed(names, revision)
 	}

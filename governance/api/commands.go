@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/auth"
@@ -27,31 +26,6 @@ type commandView struct {
 	On       []string `json:"resources"`          // that it is for now
 }
 
-// infos are all resources as commands select them.
-func (s *Server) infos() []command.ResourceInfo {
-	var out []command.ResourceInfo
-	for _, it := range s.inventory() {
-		out = append(out, it.info())
-	}
-	slices.SortFunc(out, func(a, b command.ResourceInfo) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-func (i *item) info() command.ResourceInfo {
-	r := command.ResourceInfo{Name: i.name, Kind: i.Kind, Labels: i.Labels, Groups: slices.Sorted(maps.Keys(i.Groups))}
-	for name, g := range i.Groups {
-		idc := g.IDC
-		if idc == "" {
-			idc = name
-		}
-		if !slices.Contains(r.IDCs, idc) {
-			r.IDCs = append(r.IDCs, idc)
-		}
-	}
-	slices.Sort(r.IDCs)
-	return r
-}
-
 func (s *Server) view(c command.Command, all []command.ResourceInfo) commandView {
 	v := commandView{Command: c, Summary: c.Summary(), Matching: c.Match.String(), Agents: spreadOf(s.Fleet.Ordered(c.ID)), On: []string{}}
 	for _, r := range all {
@@ -59,12 +33,14 @@ func (s *Server) view(c command.Command, all []command.ResourceInfo) commandView
 			v.On = append(v.On, r.Name)
 		}
 	}
+	slices.Sort(v.On)
+	v.On = slices.Compact(v.On)
 	return v
 }
 
 // commandViews are all commands in force.
 func (s *Server) commandViews() []commandView {
-	all := s.infos()
+	all := s.Resources()
 	list := s.Commands.List()
 	out := make([]commandView, 0, len(list))
 	for _, c := range list {
@@ -75,11 +51,10 @@ func (s *Server) commandViews() []commandView {
 
 // commandsOn are those in force on one resource.
 func (s *Server) commandsOn(it *item) []commandView {
-	info := it.info()
 	out := []commandView{}
 	for _, c := range s.Commands.List() {
-		if c.Selects(info) {
-			out = append(out, s.view(c, []command.ResourceInfo{info}))
+		if slices.ContainsFunc(it.definitions, c.Selects) {
+			out = append(out, s.view(c, it.definitions))
 		}
 	}
 	return out
@@ -147,7 +122,7 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.Log.Info("command", "id", added.ID, "type", added.Type, "on", added.Target().String(), "does", added.Summary(), "by", added.Author, "why", added.Why)
 	w.Header().Set("Location", "/v1/commands/"+added.ID)
-	httpapi.Reply(w, http.StatusCreated, s.view(added, s.infos()))
+	httpapi.Reply(w, http.StatusCreated, s.view(added, s.Resources()))
 	return nil
 }
 
@@ -182,19 +157,19 @@ func (s *Server) mayCommand(r *http.Request, c *command.Command) error {
 	if c.Later {
 		return httpapi.Forbidden("%s may not give commands for resources that are still to come", id.Name)
 	}
-	var targets []auth.Target
-	for _, it := range s.inventory() {
-		if c.Selects(it.info()) {
-			targets = append(targets, it.target())
-		}
-	}
-	for _, t := range targets {
-		if !id.Can(auth.Command, t) {
-			return httpapi.Forbidden("%s may not give commands on %s: it needs the right command there", id.Name, t.Name)
-		}
-	}
-	if len(targets) == 0 {
+	selected := slices.DeleteFunc(s.Resources(), func(info command.ResourceInfo) bool { return !c.Selects(info) })
+	if len(selected) == 0 {
 		return httpapi.Forbidden("%s may give commands on some resources, and this selects none of them", id.Name)
+	}
+	return mayAll(id, "give commands on", selected)
+}
+
+// mayAll asks for the right command on every definition.
+func mayAll(id *auth.Identity, what string, definitions []command.ResourceInfo) error {
+	for _, d := range definitions {
+		if !id.Can(auth.Command, auth.Target{Name: d.Name, Kind: d.Kind, Labels: d.Labels}) {
+			return httpapi.Forbidden("%s may not %s %s: it needs the right command there", id.Name, what, d.Name)
+		}
 	}
 	return nil
 }
@@ -260,13 +235,11 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request, c command.Comma
 	}
 	c = checked
 	warnings = append(warnings, s.Commands.Conflicts(c)...)
+	view := s.view(c, s.Resources())
 	var effects []effect
 	agents := make(map[string]struct{})
-	for _, info := range s.infos() {
-		if !c.Selects(info) {
-			continue
-		}
-		e, notes := s.effectOn(r.Context(), c, info.Name)
+	for _, name := range view.On {
+		e, notes := s.effectOn(r.Context(), c, name)
 		effects = append(effects, e)
 		warnings = append(warnings, notes...)
 		for _, a := range e.Agents {
@@ -274,7 +247,7 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request, c command.Comma
 		}
 	}
 	httpapi.Reply(w, http.StatusOK, map[string]any{
-		"command": s.view(c, s.infos()), "warnings": nonNil(warnings), "text": previewText(c, effects),
+		"command": view, "warnings": nonNil(warnings), "text": previewText(c, effects),
 		"effect": map[string]any{"agents": nonNil(slices.Sorted(maps.Keys(agents))), "resources": nonNil(effects)},
 	})
 	return nil

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
@@ -38,9 +38,9 @@ type item struct {
 	owners  []string      // agents whose files define it
 	differ  bool          // and not all in the same way
 	problem string        // why agents do not get what the document says; "" when they do
-}
 
-func (i *item) target() auth.Target { return auth.Target{Name: i.name, Kind: i.Kind, Labels: i.Labels} }
+	definitions []command.ResourceInfo // all that there are, as commands select them
+}
 
 // inventory lists every resource: documents and exports of the registry, and what agents' files define.
 func (s *Server) inventory() map[string]*item {
@@ -59,6 +59,11 @@ func (s *Server) inventory() map[string]*item {
 				have.differ = true
 			}
 			have.owners = append(have.owners, a.Name)
+		}
+	}
+	for _, info := range s.Resources() {
+		if it := all[info.Name]; it != nil { // nil: it came meanwhile
+			it.definitions = append(it.definitions, info)
 		}
 	}
 	return all

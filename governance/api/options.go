@@ -32,10 +32,12 @@ type Options struct {
 	Registry *registry.Registry
 	Commands *command.Commands
 	Rollouts *rollout.Rollouts
-	Fleet    *fleet.Fleet
-	Series   *series.Store
-	Graphite *series.Reader // of what is older than Series; nil: nothing is
-	UI       http.Handler
+	// Resources is that of command.Options.
+	Resources func() []command.ResourceInfo
+	Fleet     *fleet.Fleet
+	Series    *series.Store
+	Graphite  *series.Reader // of what is older than Series; nil: nothing is
+	UI        http.Handler
 }
 
 // isOurs reports whether an error has an answer of its own, and is not the client's mistake by default.

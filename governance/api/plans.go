@@ -94,7 +94,7 @@ func stagesOf(stages []rollout.Stage, p *rollout.Progress) []stageView {
 
 func (s *Server) planView(p rollout.Plan) planView {
 	v := planView{Plan: p}
-	all := s.infos()
+	all := s.Resources()
 	var at *rollout.Progress
 	for i := range p.Steps {
 		step := &p.Steps[i]
@@ -171,7 +171,7 @@ func (s *Server) previewPlan(w http.ResponseWriter, p rollout.Plan) error {
 		Agents    []string    `json:"agents"`
 		Resources []string    `json:"resources"`
 	}
-	all := s.infos()
+	all := s.Resources()
 	steps := make([]step, 0, len(preview.Steps))
 	for _, ps := range preview.Steps {
 		out := step{Command: s.view(ps.Command, all), Agents: nonNil(ps.Agents), Resources: nonNil(ps.Resources)}

@@ -159,6 +159,7 @@ func (c *Command) check(now time.Time, all []ResourceInfo) ([]string, error) {
 		}
 	}
 	slices.Sort(names)
+	names = slices.Compact(names)
 	if n := len(bad); n > 0 {
 		if n > mostNamed {
 			bad = append(bad[:mostNamed:mostNamed], fmt.Errorf("and %d more resources cannot take it", n-mostNamed))
@@ -197,6 +198,7 @@ func (c *Command) selectsNothing(all []ResourceInfo) error {
 		names = append(names, r.Name)
 	}
 	slices.Sort(names)
+	names = slices.Compact(names)
 	have := "there are none at all"
 	if n := len(names); n > mostNamed {
 		have = fmt.Sprintf("there are %s and %d more", strings.Join(names[:mostNamed], ", "), n-mostNamed)

@@ -21,7 +21,8 @@ import (
 // Options say what Commands work with. Store and Resources are required.
 type Options struct {
 	Store store.Store
-	// Resources returns the resources that there are, whoever defines them. It is called from any goroutine, with no lock held.
+	// Resources returns the resources that there are, whoever defines them: one that files of agents define in different ways
+	// comes once for each. It is called from any goroutine, with no lock held.
 	Resources func() []ResourceInfo
 	Log       *slog.Logger     // default: slog.Default()
 	Now       func() time.Time // the wall clock; default: time.Now

@@ -37,7 +37,7 @@ func selectedByBoth(a, b *Command, all []ResourceInfo) []string {
 		out = append(out, a.Resource)
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 func (c *Command) warning(names []string) string {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,8 +27,23 @@ type ResourceInfo struct {
 	Name   string
 	Kind   string
 	Labels map[string]string
-	IDCs   []string // of its groups
-	Groups []string // nil: not known, and then every group is taken for one of its
+	IDCs   []string // of its groups, in order
+	Groups []string // in order; nil: not known, and then every group is taken for one of its
+}
+
+// AddGroup notes a group of the resource. Without an idc the group's name is that of its data centre.
+func (r *ResourceInfo) AddGroup(name, idc string) {
+	r.Groups = insert(r.Groups, name)
+	r.IDCs = insert(r.IDCs, cmp.Or(idc, name))
+}
+
+// insert adds a text to a list in order, once.
+func insert(list []string, s string) []string {
+	at, there := slices.BinarySearch(list, s)
+	if there {
+		return list
+	}
+	return slices.Insert(list, at, s)
 }
 
 // Bounds of a selector.

@@ -25,7 +25,7 @@ func (r *Rollouts) targets(w work, i int) []string {
 		}
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // concerned returns the agents that a step is for when all have it, by name.

@@ -26,10 +26,9 @@ func Move(from, to string, sel command.Selector, list []Info) (steps []Step, pro
 	slices.SortFunc(list, func(a, b Info) int {
 		return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Name, b.Name))
 	})
+	list = slices.DeleteFunc(list, func(i Info) bool { return !sel.IsZero() && !sel.Match(i.info()) })
+	list = slices.CompactFunc(list, func(a, b Info) bool { return a.Name == b.Name }) // files define it in different ways
 	for _, info := range list {
-		if !sel.IsZero() && !sel.Match(info.info()) {
-			continue
-		}
 		moved, best := 0, -1
 		weights := make(map[string]int)
 		for i, g := range info.Groups {

@@ -18,7 +18,7 @@ type Options struct {
 	Commands  Commands
 	Fleet     Fleet
 	Series    Series
-	Resources func() []Info // those that there are, whoever defines them
+	Resources func() []Info // those that there are, whoever defines them, as command.Options has them
 	Documents Documents
 	Log       *slog.Logger     // default: slog.Default()
 	Now       func() time.Time // the wall clock; default: time.Now
@@ -164,8 +164,7 @@ func (o *Options) fill() error {
 func (i *Info) info() command.ResourceInfo {
 	r := command.ResourceInfo{Name: i.Name, Kind: i.Kind, Labels: i.Labels, Groups: make([]string, 0, len(i.Groups))}
 	for _, g := range i.Groups {
-		r.Groups = append(r.Groups, g.Name)
-		r.IDCs = append(r.IDCs, g.idc())
+		r.AddGroup(g.Name, g.IDC)
 	}
 	return r
 }
