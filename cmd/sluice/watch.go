@@ -95,7 +95,7 @@ func (v *observeCmd) Run(h *host) error {
 		st, seen := h.style(), 0
 		return c.Stream(ctx, "/v1/observe", query, func(event string, data []byte) error {
 			if event != "call" {
-				return v.dropped(h, data)
+				return v.missing(h, data)
 			}
 			if err := v.print(h, st, data); err != nil {
 				return err
@@ -121,11 +121,18 @@ func (v *observeCmd) print(h *host, st cli.Style, data []byte) error {
 	return err
 }
 
-// dropped says on stderr that calls are missing.
-func (v *observeCmd) dropped(h *host, data []byte) error {
-	var d struct{ Calls uint64 }
-	if json.Unmarshal(data, &d) == nil && d.Calls > 0 {
+// missing says on stderr that calls are missing.
+func (v *observeCmd) missing(h *host, data []byte) error {
+	var d struct {
+		Calls          uint64
+		Agent, Message string
+	}
+	switch {
+	case json.Unmarshal(data, &d) != nil:
+	case d.Calls > 0:
 		fmt.Fprintf(h.stderr, "sluice: %d calls were not shown: they come faster than they can be printed (narrow it with --match)\n", d.Calls)
+	case d.Message != "":
+		fmt.Fprintf(h.stderr, "sluice: calls of agent %s are not shown any more: %s\n", cli.Clean(d.Agent), cli.Clean(d.Message))
 	}
 	return nil
 }

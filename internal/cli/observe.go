@@ -32,6 +32,7 @@ func EventLine(e *Event, st Style) string {
 	add("caller", e.Caller)
 	add("user", e.User)
 	add("client", e.Client)
+	add("agent", e.Agent)
 	if e.Attempt > 0 {
 		add("tries", strconv.Itoa(e.Attempt+1))
 	}

@@ -169,4 +169,5 @@ type Event struct {
 	Response int64     `json:"response-bytes"`
 	Text     string    `json:"text"`
 	Fault    string    `json:"fault"`
+	Agent    string    `json:"agent"` // that a centre has it from
 }
