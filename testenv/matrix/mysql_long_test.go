@@ -105,7 +105,10 @@ func TestLongRow02MySQLReplicaSwallows(t *testing.T) {
 // The rows of the short form whose load goes on through the fault, beside another resource whose clients must not notice.
 func TestLongMySQLRowsBesideOthers(t *testing.T) {
 	for name, row := range map[string]func(*testing.T){
-		"01 replica": TestRow01MySQLReplicaUnreachable, "02": TestRow02MySQLServerFrozen, "10": TestRow10MySQLSlowLogin,
+		"01": TestRow01MySQLServerKilled, "01 replica": TestRow01MySQLReplicaUnreachable, "02": TestRow02MySQLServerFrozen,
+		"03": TestRow03MySQLReset, "09": TestRow09MySQLClientVanishes, "10": TestRow10MySQLSlowLogin,
+		"11 flips": TestRow11MySQLReadOnlyFlips, "11 planned": TestRow11MySQLPlannedSwitch, "11 lost": TestRow11MySQLPrimaryLost,
+		"30": TestRow30MySQLSlowClient,
 	} {
 		t.Run(name, row)
 	}

@@ -22,6 +22,7 @@ const (
 	probeWarm   = 300 * time.Millisecond // the load, its server and its connections are new
 	probeSteady = time.Second            // of probing before the fault
 	probeLeast  = 100                    // samples of a window; with fewer there is no 99th percentile
+	probeWindow = 700 * time.Millisecond // of which there are as many, even if some are late
 	probeShare  = 1.10                   // what is promised: a tenth more at most
 	probeNoise  = 15 * time.Millisecond
 	// With more the machine serves nobody in time, and nothing can be told.
@@ -129,13 +130,16 @@ func (o *others) recovered() {
 
 // compare ends the measurement and says what is wrong; "" when nothing is, or when there is too little to compare.
 func (o *others) compare() (report, wrong string) {
-	o.end()
 	if o.fault.at.IsZero() {
+		o.end()
 		return "there was no moment from which to compare the other resource", ""
 	}
-	if o.healed.at.IsZero() {
+	// A short fault is looked at together with what followed it, so that there are samples enough.
+	if least := o.fault.at.Add(probeWindow); o.healed.at.Before(least) {
+		time.Sleep(time.Until(least))
 		o.healed = o.look()
 	}
+	o.end()
 	from, fault, healed := o.from, o.fault.at, o.healed.at
 	report, wrong = judge(measured{
 		steady: o.agent.between(from, fault), fault: o.agent.between(fault, healed),
