@@ -96,7 +96,7 @@ func (s *session) misplaced(u *upstream, se *mysql.ServerError) bool {
 	if s.r.tunnel() { // what it said to this server before, nobody else knows
 		return false
 	}
-	if s.scan.Flags&once != 0 || !s.rest.Done() || s.rest.Frames() > 1 || s.call.Sent == resources.SentAnswered {
+	if s.scan.Flags&once != 0 || s.passed() || s.call.Sent == resources.SentAnswered {
 		return false
 	}
 	switch s.scan.Verb {

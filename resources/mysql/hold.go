@@ -258,7 +258,7 @@ const maxHolds = 3
 // for the primary like one that comes later.
 func (s *session) again(ep *resources.Endpoint, fault *resources.Fault, n int) (*resources.Endpoint, *resources.Fault, bool) {
 	c := &s.call
-	if fault == nil || ep == nil || n >= maxHolds || c.Pinned || c.Sent != resources.SentNothing || c.Redirect != nil ||
+	if fault == nil || ep == nil || n >= maxHolds || s.passed() || c.Pinned || c.Sent != resources.SentNothing || c.Redirect != nil ||
 		fault.Code != resources.Unavailable || s.over || s.r.pool(ep).fit() || !s.needsPrimary(c) ||
 		s.r.set.Hold <= 0 || !s.r.alive(ep.GroupID) {
 		return nil, fault, false

@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/mysql"
@@ -409,14 +410,32 @@ func (s *session) withTypes(st *stmt, id uint32) error {
 		return nil
 	}
 	size, _ := mysql.Header(s.req)
-	if !s.rest.Done() && size+len(st.types) >= mysql.MaxPayload {
-		return errPrelude{errors.New("a command of 16 MiB or more without the types of its parameters fits nowhere but where they were sent")}
+	large := !s.rest.Done() && size+len(st.types) >= mysql.MaxPayload
+	if !large {
+		size += len(st.types)
 	}
-	body := mysql.AppendHeader(nil, size+len(st.types), 0)
+	body := mysql.AppendHeader(nil, size, 0)
 	if s.cmd == mysql.ComStmtBulkExecute {
-		s.req = mysql.AppendBulkWithTypes(body, payload, st.types)
+		body = mysql.AppendBulkWithTypes(body, payload, st.types)
 	} else {
-		s.req = mysql.AppendExecuteWithTypes(body, payload, at, st.types)
+		body = mysql.AppendExecuteWithTypes(body, payload, at, st.types)
+	}
+	if large {
+		frames := &mysql.Reframer{Extra: len(st.types)}
+		begin, err := frames.Append(nil, body)
+		if err != nil {
+			return moreFrames(err)
+		}
+		s.frames, body = frames, begin
+	}
+	s.req = body
+	return nil
+}
+
+// moreFrames makes an error of [mysql.Reframer] one that says that nothing was executed: a server waits for the end.
+func moreFrames(err error) error {
+	if err != nil {
+		return errPrelude{fmt.Errorf("the types of its parameters, which this server has not seen, are put into the command: %w", err)}
 	}
 	return nil
 }

@@ -58,10 +58,11 @@ type session struct {
 	// The command being executed.
 	call   resources.Call
 	cmd    mysql.Command
-	req    []byte        // its packets, as the client sent them; valid until the reply is through
-	size   int           // of what is buffered of it
-	rest   mysql.Request // follows a command that is too long to be gathered
-	text   []byte        // of a statement
+	req    []byte          // its packets, as the client sent them; valid until the reply is through
+	size   int             // of what is buffered of it
+	rest   mysql.Request   // follows a command that is too long to be gathered
+	frames *mysql.Reframer // makes the frames of what rest follows anew; nil: they stay as they are
+	text   []byte          // of a statement
 	scan   sql.Statement
 	stmt   *stmt
 	reply  mysql.Reply
@@ -161,7 +162,7 @@ func (s *session) next() error {
 		s.refuse(1, 1156, "08S01", "Got packets out of order")
 		return errNoCommand
 	}
-	s.rest = mysql.Request{}
+	s.rest, s.frames = mysql.Request{}, nil
 	whole := mysql.HeaderLen + n
 	if whole > gatherMax {
 		s.rest.Start(0)

@@ -41,9 +41,19 @@ func (s *session) lenient(q *mysql.Request) {
 
 var errTooLarge = errors.New("the command is too large")
 
-// upload passes the rest of a large command on.
+// upload passes the rest of a large command on, which is not tried again from here on.
 func (s *session) upload(u *upstream) error {
-	return s.through(func(b []byte) error { return u.write(b) })
+	s.call.Retry = resources.RetryNever
+	if s.frames == nil {
+		return s.through(func(b []byte) error { return u.write(b) })
+	}
+	var out []byte
+	return s.through(func(b []byte) (err error) {
+		if out, err = s.frames.Append(out[:0], b); err != nil {
+			return moreFrames(err)
+		}
+		return u.write(out)
+	})
 }
 
 // skipRest reads the rest of a large command that goes nowhere.
@@ -87,6 +97,9 @@ func (s *session) consumed() {
 		s.text, s.scan.NTables = nil, 0
 	}
 }
+
+// passed reports whether the command, or the beginning of it, has been taken out of the buffer: it cannot be sent again.
+func (s *session) passed() bool { return s.req == nil }
 
 // skip drops a command without an answer.
 func (s *session) skip() bool { return s.skipRest() == nil }

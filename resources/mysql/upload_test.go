@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/protocols/mysql"
 	"github.com/sluice-mesh/sluice/resources"
+	"github.com/sluice-mesh/sluice/testenv/fault"
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
@@ -111,6 +112,30 @@ func TestLargePrepare(t *testing.T) {
 		}
 		c.must("SELECT 1")
 	}
+}
+
+// TestServerLostInALargeRead loses the server in the middle of a command that only reads. It might be repeated elsewhere, were
+// its beginning still there.
+func TestServerLostInALargeRead(t *testing.T) {
+	s := server.Start(t, server.MariaDB{Args: []string{"--max-allowed-packet=64M"}}).Primary
+	proxy := fault.Start(t, fault.Options{Target: s.Addr})
+	a := startAgent(t, newFake(t, proxy.Addr), testSettings(2))
+	c := dial(t, a.addr, "test", clientCaps)
+	id := c.prepare("SELECT LENGTH(?)")
+	c.execute(id, true, "first")
+	send, _ := mysql.AppendPacket(nil, 0, append(command(mysql.ComStmtExecute), execution(id, 0, true, strings.Repeat("x", 30<<20))...))
+	if _, err := c.nc.Write(send[:20<<20]); err != nil {
+		t.Fatal(err)
+	}
+	if proxy.ResetAll() == 0 {
+		t.Fatal("there was nothing to reset")
+	}
+	_, _ = c.nc.Write(send[20<<20:]) // the agent may have hung up
+	if r, err := c.reply(mysql.ComStmtExecute); err == nil && (r.err() == nil || !strings.Contains(r.err().Error(), "1158")) {
+		t.Errorf("half a command is answered %v", r)
+	}
+	c.close()
+	dial(t, a.addr, "test", clientCaps).must("SELECT 1")
 }
 
 // TestMaxPacket sends more than is allowed, in one frame and in several: it is refused as a server does it, and takes no

@@ -1,7 +1,9 @@
 package mysql
 
 import (
+	"fmt"
 	"iter"
+	"runtime/debug"
 
 	"github.com/sluice-mesh/sluice/internal/loop"
 )
@@ -38,6 +40,11 @@ func newWorker() *worker {
 
 func (k *worker) run(yield func(struct{}) bool) {
 	k.yield = yield
+	defer func() { // a panic goes through to the loop, which does not know where it began
+		if p := recover(); p != nil {
+			panic(fmt.Sprintf("%v\n%s", p, debug.Stack()))
+		}
+	}()
 	for {
 		s := k.s
 		s.turn()

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -52,6 +53,41 @@ func TestRow11MySQLHoldEnds(t *testing.T) {
 	})
 	if n := l.count(c, "SELECT COUNT(*) FROM held WHERE n = 2"); n != 0 {
 		t.Errorf("%d writes that were refused are there", n)
+	}
+	c.Close()
+	l.clean()
+}
+
+// Row 11: a write of three megabytes goes to a server that is no primary any more. Nobody has it any more to send it to the
+// new one: the client gets the server's own answer, nothing was executed, and the same client can send it again.
+func TestRow11MySQLLargeWrite(t *testing.T) {
+	l := openDB(t, dbPlan{direct: true, servers: server.MariaDB{Replicas: 1, Args: []string{"--max-allowed-packet=64M"}},
+		probes: "{ every: 3s, timeout: 1s }"}) // so that the agent learns it from the write
+	c := l.conn(l.db())
+	l.must(c, "CREATE TABLE large_one (b LONGBLOB)")
+	insert, err := c.PrepareContext(t.Context(), "INSERT INTO large_one VALUES (?)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := bytes.Repeat([]byte("large"), 600<<10)
+	write := func() error {
+		_, err := insert.ExecContext(t.Context(), blob)
+		return err
+	}
+	if err := write(); err != nil {
+		t.Fatal(err)
+	}
+	old, next := l.dbs.Primary, l.dbs.Replicas[0]
+	old.SetReadOnly(true)
+	next.WaitReplicated(old)
+	next.Promote()
+	old.Follow(next)
+	if err := write(); number(err) != 1290 {
+		t.Errorf("the write ended with %v, want 1290", err)
+	}
+	l.await(recoverWithin, "writes to go on", write)
+	if n := l.count(c, fmt.Sprintf("SELECT COUNT(*) FROM large_one WHERE LENGTH(b) = %d", len(blob))); n != 2 {
+		t.Errorf("the table has %d rows, want 2", n)
 	}
 	c.Close()
 	l.clean()
