@@ -45,7 +45,7 @@ func TestCommandValidate(t *testing.T) {
 		{"fault delay", Command{Type: CommandFault, Delay: Duration(50 * time.Millisecond)}, ""},
 		{"fault error", Command{Type: CommandFault, Error: "ERR injected"}, ""},
 		{"fault of nothing", Command{Type: CommandFault}, "a fault needs a delay, an error or both"},
-		{"fault long delay", Command{Type: CommandFault, Delay: maxDelay + 1}, "use up to 1m0s"},
+		{"fault long delay", Command{Type: CommandFault, Delay: maxDelay + 1}, "use up to 1m"},
 		{"fault two lines", Command{Type: CommandFault, Error: "a\r\nb"}, "error must be one line"},
 		{"drain", Command{Type: CommandDrain, Endpoint: "10.0.0.1:6379"}, ""},
 		{"drain nothing", Command{Type: CommandDrain}, "a drain needs the address of an endpoint"},

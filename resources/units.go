@@ -14,8 +14,17 @@ type Duration time.Duration
 // D returns the standard type.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
-// String writes the duration as config reads it.
-func (d Duration) String() string { return time.Duration(d).String() }
+// String writes the duration as config reads it, and as people write it: 1h30m, not 1h30m0s.
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-len("0s")]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-len("0m")]
+	}
+	return s
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -21,7 +21,11 @@ func TestUnits(t *testing.T) {
 	}{
 		{"1s", new(Duration), Duration(time.Second), "1s"},
 		{" 50ms ", new(Duration), Duration(50 * time.Millisecond), "50ms"},
-		{"1h30m", new(Duration), Duration(90 * time.Minute), "1h30m0s"},
+		{"1h30m", new(Duration), Duration(90 * time.Minute), "1h30m"},
+		{"60m", new(Duration), Duration(time.Hour), "1h"},
+		{"100m", new(Duration), Duration(100 * time.Minute), "1h40m"},
+		{"10h5s", new(Duration), Duration(10*time.Hour + 5*time.Second), "10h0m5s"},
+		{"0", new(Duration), Duration(0), "0s"},
 		{"0", new(Duration), Duration(0), "0s"},
 		{"5", new(Duration), nil, ""},
 		{"-1s", new(Duration), nil, ""},
