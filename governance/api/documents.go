@@ -332,10 +332,18 @@ func (s *Server) getDraft(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// putDraft keeps a draft. base=REVISION is the version that the text was begun from: publishing is refused once there is a newer one.
 func (s *Server) putDraft(w http.ResponseWriter, r *http.Request) error {
-	e, _, err := s.edit(r)
+	e, q, err := s.edit(r, "base")
 	if err != nil {
 		return err
+	}
+	if v := q["base"]; len(v) > 0 {
+		base, err := strconv.ParseInt(v[0], 10, 64)
+		if err != nil || base < 0 {
+			return httpapi.Invalid("base", "%s is no revision: it is the number in the ETag of the version that was read", httpapi.Quoted(v[0]))
+		}
+		e.Base = &base
 	}
 	if e.Data, err = httpapi.Body(r); err != nil {
 		return err

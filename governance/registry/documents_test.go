@@ -492,6 +492,22 @@ func TestDrafts(t *testing.T) {
 	if _, err := r.Publish(ctx, "feed-cache", "ana", "", nil); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a draft of an old text was published: %v", err)
 	}
+	newest, err := r.Get("feed-cache")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.DiscardDraft(ctx, "feed-cache"); err != nil {
+		t.Error(err)
+	}
+	if d, err = r.SaveDraft(ctx, Edit{Name: "feed-cache", Data: []byte(feed), Author: "ana", Base: &base}); err != nil || d.Base != base {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if _, err := r.Publish(ctx, "feed-cache", "ana", "", nil); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a draft that was begun from an old text was published: %v", err)
+	}
+	if d, err = r.SaveDraft(ctx, Edit{Name: "feed-cache", Data: []byte(feed), Author: "ana", Base: &newest.Revision}); err != nil || d.Base != newest.Revision {
+		t.Fatalf("%+v, %v", d, err)
+	}
 	if err := r.DiscardDraft(ctx, "feed-cache"); err != nil {
 		t.Error(err)
 	}

@@ -73,7 +73,10 @@ func (r *Registry) saveDraft(ctx context.Context, e Edit) (Draft, error) {
 		if e.If != nil && *e.If != before.Revision {
 			return Draft{}, &store.ConflictError{Key: draftPrefix + e.Name, Want: *e.If, Have: before.Revision}
 		}
-		if had {
+		switch {
+		case e.Base != nil:
+			rec.Base = *e.Base
+		case had:
 			rec.Base = before.Base
 		}
 		value, err := encode("the draft", &rec)

@@ -18,6 +18,9 @@ type Edit struct {
 	// If is the Doc.Revision that the author has seen: another one makes the error store.ErrConflict. 0 means that there is
 	// no document yet. With nil the change holds for the document as it is by now.
 	If *int64
+	// Base is, for SaveDraft, the Doc.Revision that the text was begun from. With nil it is that of the draft before, or the
+	// newest.
+	Base *int64
 }
 
 // maxNote bounds an author and a reason, in bytes.
