@@ -130,7 +130,7 @@ func (c *center) State(full bool) *wire.State {
 // resourceState is one resource as the centre sees it.
 func (c *center) resourceState(m *member, l looks) wire.ResourceState {
 	s := m.run.Status()
-	r := wire.ResourceState{Name: s.Name, Kind: s.Kind, Source: m.source, Hash: m.hash, Listen: c.a.set.addresses(m.declared), Sessions: int(s.Sessions), Endpoints: l.endpoints}
+	r := wire.ResourceState{Name: s.Name, Kind: s.Kind, Source: m.source, Hash: m.hash, Listen: c.a.set.addresses(m.declared), Sessions: int(s.Sessions), Upstream: int(s.Upstream), Endpoints: l.endpoints}
 	r.Ready, r.Detail = condition(&s, m.failed, l.note)
 	for _, n := range s.Pinned {
 		r.Pinned += int(n)

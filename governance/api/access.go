@@ -209,7 +209,7 @@ func (s *Server) getAudit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// since parses a window such as 5m.
+// window parses a window such as 5m.
 func window(text string, def, most time.Duration) (time.Duration, error) {
 	if text == "" {
 		return def, nil

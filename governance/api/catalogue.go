@@ -56,6 +56,7 @@ type resource struct {
 	Success  float64           `json:"success"`
 	Sessions int               `json:"sessions"`
 	Pinned   int               `json:"pinned"`
+	Upstream int               `json:"connections"` // to endpoints
 	Commands int               `json:"commands"`
 	Groups   []group           `json:"groups"`
 	Agents   spread            `json:"agents"`
@@ -87,6 +88,7 @@ func (s *Server) describe(it *item, live map[string]resourceNumbers) resource {
 	for _, v := range states {
 		r.Sessions += v.Sessions
 		r.Pinned += v.Pinned
+		r.Upstream += v.Upstream
 		if !v.Ready && r.Ready {
 			r.Ready, r.Detail = false, cmp.Or(v.Detail, "agent "+v.Agent+" is not ready for it")
 		}

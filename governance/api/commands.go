@@ -22,7 +22,7 @@ type commandView struct {
 	command.Command
 	Summary  string   `json:"summary"`            // what it does: "tc=100"
 	Matching string   `json:"matching,omitempty"` // its match as K=V pairs
-	Agents   spread   `json:"spread"`             // who has it
+	Agents   spread   `json:"agents"`             // who has it
 	On       []string `json:"resources"`          // that it is for now
 }
 
@@ -116,11 +116,11 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
 	if dry {
 		return s.preview(w, r, c)
 	}
-	added, err := s.Commands.Add(by(r, string(c.Type), c.Target().String(), c.Why), c)
+	added, err := s.Commands.Add(by(r, c.Does(), c.On(), c.Why), c)
 	if err != nil {
 		return invalid(err)
 	}
-	s.Log.Info("command", "id", added.ID, "type", added.Type, "on", added.Target().String(), "does", added.Summary(), "by", added.Author, "why", added.Why)
+	s.Log.Info("command", "id", added.ID, "does", added.Does(), "on", added.On(), "by", added.Author, "why", added.Why)
 	w.Header().Set("Location", "/v1/commands/"+added.ID)
 	httpapi.Reply(w, http.StatusCreated, s.view(added, s.Resources()))
 	return nil
@@ -191,11 +191,11 @@ func (s *Server) deleteCommand(w http.ResponseWriter, r *http.Request) error {
 	if given := q.Get("by"); given != "" && given != author {
 		author = given + " by " + author
 	}
-	over, err := s.Commands.Undo(by(r, "undo", c.Target().String(), q.Get("why")), id, author, q.Get("why"))
+	over, err := s.Commands.Undo(by(r, "undo "+c.Does(), c.On(), q.Get("why")), id, author, q.Get("why"))
 	if err != nil {
 		return err
 	}
-	s.Log.Info("command undone", "id", id, "type", c.Type, "on", c.Target().String(), "by", author)
+	s.Log.Info("command undone", "id", id, "does", c.Does(), "on", c.On(), "by", author)
 	httpapi.Reply(w, http.StatusOK, commandView{Command: over.Command, Summary: over.Command.Summary(), Matching: over.Command.Match.String(), On: []string{}})
 	return nil
 }

@@ -171,7 +171,6 @@ func (s *Server) getOperations(w http.ResponseWriter, r *http.Request) error {
 	}
 	type operation struct {
 		Op      string  `json:"op"`
-		Class   string  `json:"class,omitempty"`
 		Group   string  `json:"group"`
 		Calls   uint64  `json:"calls"`
 		Errors  uint64  `json:"errors"`

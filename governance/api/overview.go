@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -150,9 +151,10 @@ type happened struct {
 	At     time.Time `json:"at"`
 	Author string    `json:"author"`
 	What   string    `json:"what"`
-	Target string    `json:"resource,omitempty"`
+	Target string    `json:"target,omitempty"`
 	Why    string    `json:"why,omitempty"`
-	Link   string    `json:"link,omitempty"`
+	Link   string    `json:"link"`           // the page that shows it
+	Undo   string    `json:"undo,omitempty"` // id of the command, while it is in force
 }
 
 // mostHappened is how many changes the overview shows.
@@ -169,11 +171,39 @@ func (s *Server) changes(ctx context.Context) []happened {
 		if byItself(e) || len(out) == mostHappened {
 			continue
 		}
-		target, _, _ := strings.Cut(e.Target, " ")
-		h := happened{At: e.At, Author: e.Who, What: e.What, Target: target, Why: e.Why, Link: "/audit"}
-		out = append(out, h)
+		h := happened{At: e.At, Author: e.Who, What: e.What, Target: e.Target, Why: e.Why}
+		if h.Link, h.Undo = s.placeOf(e); h.Link != "" { // else somebody logged in, or the like
+			out = append(out, h)
+		}
 	}
 	return out
+}
+
+// placeOf returns the page that shows what an entry of the audit log changed, "" if none does, and the id of its command if that
+// can be undone.
+func (s *Server) placeOf(e audit.Entry) (page, undo string) {
+	for _, k := range e.Keys {
+		kind, name, _ := strings.Cut(k.Key, "/")
+		at := url.PathEscape(name)
+		switch kind {
+		case "resources":
+			return "/resources/" + at + "/history", ""
+		case "drafts":
+			return "/rules/" + at, ""
+		case "commands":
+			if _, err := s.Commands.Get(name); err == nil && k.Value != "deleted" {
+				undo = name
+			}
+			return "/commands", undo
+		case "plans", "releases":
+			return "/" + kind + "/" + at, ""
+		case "users":
+			return "/access", ""
+		case "tokens", "joins", "secrets":
+			return "/access/" + kind, ""
+		}
+	}
+	return "", ""
 }
 
 // byItself reports whether nobody did this: the centre keeps house.

@@ -62,6 +62,17 @@ func (c *Command) Target() Selector {
 	return Selector{Name: c.Resource}
 }
 
+// On says what the command is for: the name of a resource, or a selector.
+func (c *Command) On() string {
+	if c.Select == nil {
+		return c.Resource
+	}
+	return c.Select.String()
+}
+
+// Does says what the command does, with its type in front: "switch tc=100 yf=0".
+func (c *Command) Does() string { return string(c.Type) + " " + c.Summary() }
+
 // Selects reports whether the command is for a resource.
 func (c *Command) Selects(r ResourceInfo) bool {
 	if c.Select == nil {

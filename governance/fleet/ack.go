@@ -117,6 +117,7 @@ type state struct {
 	ready     bool
 	sessions  int
 	pinned    int
+	upstream  int
 	groups    []unique.Handle[control.GroupState]
 	endpoints []unique.Handle[control.EndpointState] // without Lag
 	lags      map[int]int64                          // of those that have one
@@ -128,7 +129,7 @@ type stateHead struct{ name, kind, source, hash, detail string }
 func stateOf(r *control.ResourceState) *state {
 	s := &state{
 		head:   unique.Make(stateHead{r.Name, r.Kind, r.Source, r.Hash, shorten(r.Detail)}),
-		listen: r.Listen, ready: r.Ready, sessions: r.Sessions, pinned: r.Pinned, observed: r.Observed,
+		listen: r.Listen, ready: r.Ready, sessions: r.Sessions, pinned: r.Pinned, upstream: r.Upstream, observed: r.Observed,
 		groups: make([]unique.Handle[control.GroupState], len(r.Groups)), endpoints: make([]unique.Handle[control.EndpointState], len(r.Endpoints)),
 	}
 	for i, g := range r.Groups {
@@ -152,7 +153,7 @@ func (s *state) view() control.ResourceState {
 	h := s.head.Value()
 	r := control.ResourceState{
 		Name: h.name, Kind: h.kind, Source: h.source, Hash: h.hash, Detail: h.detail,
-		Listen: s.listen, Ready: s.ready, Sessions: s.sessions, Pinned: s.pinned, Observed: s.observed,
+		Listen: s.listen, Ready: s.ready, Sessions: s.sessions, Pinned: s.pinned, Upstream: s.upstream, Observed: s.observed,
 	}
 	for _, g := range s.groups {
 		r.Groups = append(r.Groups, g.Value())

@@ -57,7 +57,7 @@ func (r *Rollouts) look(w work, i, k int, now time.Time, last bool) (seen []Guar
 		if ratio, ok := c.slower(); g.P99 > 0 && ok && ratio > worstP99 {
 			worstP99 = ratio
 			p99.OK = p99.OK && ratio <= float64(g.P99)
-			p99.Value = Ratio(ratio).String()
+			p99.Value = Ratio(math.Round(ratio*1e3) / 1e3).String()
 			p99.Detail = fmt.Sprintf("%s: p99 is %s, and was %s", name, c.after.P99.Round(time.Microsecond), c.before.P99.Round(time.Microsecond))
 		}
 	}

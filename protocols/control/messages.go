@@ -147,6 +147,7 @@ type ResourceState struct {
 	Detail    string          `json:"detail,omitempty"`
 	Sessions  int             `json:"sessions"`
 	Pinned    int             `json:"pinned,omitempty"`
+	Upstream  int             `json:"upstream,omitempty"` // connections to its endpoints
 	Groups    []GroupState    `json:"groups,omitempty"`
 	Endpoints []EndpointState `json:"endpoints,omitempty"`
 	Observed  []Count         `json:"observed,omitempty"` // calls that rules in observe mode would have refused since start, by rule
