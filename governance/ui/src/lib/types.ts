@@ -22,7 +22,7 @@ export interface Problem {
   why?: string
   do?: Action[]
 }
-export interface Change { at: string; author: string; what: string; resource?: string; link?: string; undo?: string }
+export interface Change { at: string; author: string; what: string; target?: string; why?: string; link: string; undo?: string }
 export interface Overview {
   state: 'ok' | 'warn' | 'bad'
   problems: Problem[]
@@ -73,11 +73,12 @@ export interface ResourceDetail extends Resource {
 }
 export interface Endpoint {
   group: string; address: string; idc?: string; role: string; state: string; detail?: string; weight: number
-  origin?: string; protected?: boolean; lag?: Duration; inflight: number; connections: number; latency: Duration
-  agents?: { up: number; down: number; other: number }; since?: string
+  origin?: string; protected?: boolean; lag?: Duration
+  /** How many agents see which state. */
+  agents: Record<string, number>
 }
 export interface Operation {
-  op: string; text?: string; class: string; group?: string; calls: number; errors: number; rate: Rate; latency: Latency
+  op: string; group?: string; calls: number; errors: number; rate: Rate; latency: Latency
 }
 export interface Session {
   agent?: string; id: number; client: string; caller?: string; user?: string; age: Duration; calls: number
@@ -136,7 +137,7 @@ export interface Effect {
 }
 export interface Preview { command?: Command; text?: string[]; effect?: Effect; warnings?: string[] }
 
-export interface Check { name: string; ok: boolean; detail?: string }
+export interface Check { name: string; ok: boolean; warning?: boolean; detail?: string }
 export interface Stage {
   name: string; share?: string; agents?: string[]; bake?: Duration; state?: string; started?: string
   applied?: number; of?: number; guards?: GuardState[]
@@ -180,7 +181,7 @@ export interface Topology {
 export interface Point { t: number; calls: number; errors: number; p50: number; p95: number; p99: number; p999: number; max?: number }
 export interface Series { step: Duration | number; points: Point[] }
 
-export interface AuditEntry { n: number; at: string; who: string; what: string; target?: string; detail?: unknown; diff?: DiffLine[]; hash: string }
+export interface AuditEntry { n: number; at: string; center: string; who: string; what: string; target?: string; why?: string; keys?: { key: string; before?: number; value: string }[]; hash: string }
 export interface Audit { entries: AuditEntry[]; chain: { ok: boolean; upTo: number; brokenAt?: number } }
 
 export interface User { name: string; roles: Role[]; created?: string; seen?: string }

@@ -71,7 +71,6 @@ export const common = {
   'col.applied': ['Applied', '已生效'],
   'col.caller': ['Caller', '调用方'],
   'col.calls': ['Calls', '调用数'],
-  'col.class': ['Class', '类别'],
   'col.client': ['Client', '客户端'],
   'col.command': ['Command', '指令'],
   'col.commands': ['Commands', '指令'],

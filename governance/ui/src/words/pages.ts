@@ -118,6 +118,8 @@ export const pages = {
   'audit.what': ['What', '内容'],
   'audit.target': ['On', '对象'],
   'audit.hash': ['Hash', '哈希'],
+  'audit.deleted': ['deleted', '已删除'],
+  'audit.keys': ['and {n} more', '等 {n} 项'],
   'audit.more': ['Older entries', '更早的记录'],
 
   'agent.add': ['Add an agent', '添加代理'],
