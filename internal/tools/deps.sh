@@ -24,6 +24,9 @@ python3-pymysql:python3-pymysql:
 etcd:etcd-server:etcd
 etcdctl:etcd-client:
 gcc:gcc:
+chromium:chromium:
+node:nodejs:
+npm:npm:
 '
 
 PATH=$PATH:/usr/sbin:/sbin
