@@ -25,8 +25,9 @@ func direct(l *lab) []string {
 	return list
 }
 
-// durable makes a server keep what it acknowledged when it is killed: it writes its log before it answers.
-var durable = []string{"--appendonly", "yes"}
+// durable makes a server keep what it acknowledged when it is killed: it writes its log before it answers. With the default,
+// everysec, that may wait for a disk that is busy.
+var durable = []string{"--appendonly", "yes", "--appendfsync", "no"}
 
 // readers is a load of reads that may go to replicas.
 var readers = load.Config{Mix: load.ReadOnly, StaleReads: true}
