@@ -132,6 +132,9 @@ type Options struct {
 	// ListenOptional lets ParseResource take a resource without `listen`: in the centre it is each agent that says where it
 	// listens.
 	ListenOptional bool
+	// Secrets returns the value of a secret that the centre keeps, for ${secret:NAME}; ok is false if there is none. Nil: this
+	// is not a resource of a centre, where that is an error.
+	Secrets func(name string) (value string, ok bool)
 }
 
 // Load reads and checks a file. An error that is not from reading it is of type [*Errors] and holds every problem.

@@ -64,7 +64,7 @@ How values are written:
 | size | bytes: ` + "`512`" + `, or ` + "`64KiB` `1MiB` `2GiB`, `10KB` `10MB` `1GB`" + ` |
 | percentage | ` + "`15%` `0.1%`" + ` |
 | rate | a number per second, minute or hour: ` + "`5000/s` `100/m` `10/h`" + ` |
-| secret | a reference, ` + "`${env:NAME}` or `${file:/path}`" + `; it is never shown |
+| secret | a reference, ` + "`${env:NAME}`, `${file:/path}`, or `${secret:NAME}`" + ` for one that the governance centre keeps; it is never shown |
 
 **Reload** says what a change takes: *live* holds at once, *drain* re-opens the resource while its sessions end at their
 boundaries, *restart* holds from the next start of the agent. A section that is marked *off* does nothing until it is

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -39,6 +40,9 @@ func (d *decoder) secret(n *node, v reflect.Value, at place) {
 		if err == nil && d.remote && !s.IsZero() && !s.IsReference() {
 			err = errors.New("over HTTP a secret must be a reference, since resources are kept on disk: write ${env:NAME} or ${file:/path}")
 		}
+		if name, ok := s.Name(); err == nil && ok {
+			s, err = d.sent(s, name)
+		}
 		d.refused(n, at.path, err)
 		d.secrets[n] = s
 		v.Set(reflect.ValueOf(s))
@@ -49,9 +53,21 @@ func (d *decoder) secret(n *node, v reflect.Value, at place) {
 	}
 }
 
+// sent gives a secret of the centre its value.
+func (d *decoder) sent(s resources.Secret, name string) (resources.Secret, error) {
+	if d.options.Secrets == nil {
+		return s, errors.New("${secret:NAME} works in resources that a governance centre defines: write ${env:NAME} or ${file:/path} here")
+	}
+	value, ok := d.options.Secrets(name)
+	if !ok {
+		return s, fmt.Errorf("there is no secret %s: set it at the centre first", name)
+	}
+	return s.Sent(value), nil
+}
+
 // isReference reports a reference to a secret in a field that is none.
 func (d *decoder) isReference(n *node, at place) bool {
-	if !strings.Contains(n.text, "${env:") && !strings.Contains(n.text, "${file:") {
+	if !strings.Contains(n.text, "${env:") && !strings.Contains(n.text, "${file:") && !strings.Contains(n.text, "${secret:") {
 		return false
 	}
 	d.report(n, at.path, "%s: references work only in fields that hold a secret: write the value itself", quote(n.text))

@@ -1,23 +1,28 @@
 package resources
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 )
 
 // Secret is a password or a key in a driver's settings. It is written as a reference, `${env:NAME}` or
-// `${file:/path}`, that is followed only when the secret is used: by Reveal. A literal text is accepted too, where the
-// file that holds it is itself private.
+// `${file:/path}`, that is followed only when the secret is used: by Reveal. `${secret:NAME}` is one that the governance
+// centre keeps and sends along with the resource. A literal text is accepted too, where the file that holds it is itself
+// private.
 //
 // Whatever prints or marshals a Secret shows the reference, or "***" in place of a literal. This holds for fmt with
 // every verb, log/slog, encoding/json and YAML. Two Secrets are equal (==, reflect.DeepEqual) when they are written
-// alike.
+// alike, and one of the centre's has the same value.
 type Secret struct {
-	// In one unexported field, so that no encoder and no %#v can reach the text behind the methods.
+	// Unexported, so that no encoder and no %#v can reach the text behind the methods.
 	text string
+	sent string // what the centre sent for ${secret:NAME}
 }
 
 // SecretMask is shown in place of a literal secret. It is refused as a secret: a masked dump fed back would otherwise
@@ -44,15 +49,17 @@ func (s *Secret) UnmarshalText(b []byte) error {
 	if strings.HasPrefix(text, "${") {
 		kind, arg, ok := reference(text)
 		switch {
-		case !ok || kind != "env" && kind != "file":
-			return errors.New("this is not a reference to a secret: write ${env:NAME} or ${file:/path}")
+		case !ok || kind != "env" && kind != "file" && kind != "secret":
+			return errors.New("this is not a reference to a secret: write ${env:NAME}, ${file:/path}, or ${secret:NAME} for one that the centre keeps")
 		case kind == "env" && strings.ContainsAny(arg, "= \t\r\n\x00{}$"):
 			return errors.New("this is not the name of an environment variable: write ${env:NAME}, with letters, digits and _")
 		case kind == "file" && (!strings.HasPrefix(arg, "/") || strings.ContainsAny(arg, "\r\n\x00")):
 			return errors.New("the file of a secret needs an absolute path: write ${file:/path}")
+		case kind == "secret" && !secretName.MatchString(arg):
+			return errors.New("this is not the name of a secret: write ${secret:NAME}, with letters, digits, '_', '.' and '-', at most 128")
 		}
 	}
-	s.text = text
+	s.text, s.sent = text, ""
 	return nil
 }
 
@@ -63,6 +70,33 @@ func reference(text string) (kind, arg string, ok bool) {
 	kind, arg, ok = strings.Cut(body, ":")
 	return kind, arg, ok && isRef && closed && arg != ""
 }
+
+var (
+	secretName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+	sentSecret = regexp.MustCompile(`\$\{secret:([A-Za-z0-9][A-Za-z0-9_.-]{0,127})\}`)
+)
+
+// SecretNames returns the names of the centre's secrets that a resource, as YAML or JSON, refers to: sorted, each once.
+func SecretNames(spec []byte) []string {
+	if !bytes.Contains(spec, []byte("${secret:")) {
+		return nil
+	}
+	var names []string
+	for _, m := range sentSecret.FindAllSubmatch(spec, -1) {
+		names = append(names, string(m[1]))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Name returns the name of a secret that the centre keeps; ok is false for any other.
+func (s Secret) Name() (name string, ok bool) {
+	kind, name, ok := reference(s.text)
+	return name, ok && kind == "secret"
+}
+
+// Sent returns the secret with the value that the centre sent for its Name.
+func (s Secret) Sent(value string) Secret { return Secret{text: s.text, sent: value} }
 
 // IsZero reports whether nothing is written.
 func (s Secret) IsZero() bool { return s.text == "" }
@@ -78,6 +112,12 @@ func (s Secret) Reveal() (string, error) {
 		return s.text, nil
 	}
 	kind, arg, _ := reference(s.text)
+	if kind == "secret" {
+		if s.sent == "" {
+			return "", fmt.Errorf("secret %s: the centre sent no value for it", s)
+		}
+		return s.sent, nil
+	}
 	if kind == "env" {
 		v, ok := os.LookupEnv(arg)
 		if !ok {
