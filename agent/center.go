@@ -136,6 +136,13 @@ func (c *center) missing() (names []string) {
 func (c *center) declare(r *control.CenterResource, want *config.Want) (*declared, error) {
 	o := c.a.opt.Config
 	o.ListenOptional = true
+	o.Secrets = func(name string) (string, bool) {
+		i := slices.IndexFunc(r.Secrets, func(s wire.Secret) bool { return s.Name == name })
+		if i < 0 {
+			return "", false
+		}
+		return r.Secrets[i].Value, true
+	}
 	parsed, err := o.ParseResource(r.Name, r.Spec)
 	if err != nil {
 		return nil, err

@@ -267,7 +267,7 @@ func (in *incoming) resource(r *wire.Resource) {
 		in.line(l, err)
 		return
 	}
-	fresh := control.CenterResource{Name: r.Name, Revision: r.Revision, Hash: wire.Hash(r.Spec), Spec: r.Spec}
+	fresh := asSent(r)
 	if err := in.use(r, &fresh); err != nil {
 		c.refused[r.Name], in.why[r.Name] = *r, err
 		in.line(l, err)
@@ -277,6 +277,11 @@ func (in *incoming) resource(r *wire.Resource) {
 	in.resources[r.Name] = fresh
 	l.Hash = fresh.Hash
 	in.line(l, nil)
+}
+
+// asSent is a resource as it came, with the hash that it has.
+func asSent(r *wire.Resource) control.CenterResource {
+	return control.CenterResource{Name: r.Name, Revision: r.Revision, Hash: wire.HashOf(r.Spec, r.Secrets), Spec: r.Spec, Secrets: r.Secrets}
 }
 
 // use is resource without the books.
@@ -361,7 +366,7 @@ func (c *center) retry() {
 			continue
 		}
 		r := c.refused[name]
-		fresh := control.CenterResource{Name: name, Revision: r.Revision, Hash: wire.Hash(r.Spec), Spec: r.Spec}
+		fresh := asSent(&r)
 		if r.Hash != "" && r.Hash != fresh.Hash {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	wire "github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -23,12 +24,13 @@ type CenterState struct {
 	Saved     time.Time           `json:"saved"` // when it was known to be what the centre says
 }
 
-// CenterResource is a resource as a centre defined it. Its secrets are references.
+// CenterResource is a resource as a centre defined it, with the secrets that its spec refers to.
 type CenterResource struct {
 	Name     string          `json:"name"`
 	Revision uint64          `json:"revision"`
 	Hash     string          `json:"hash"`
 	Spec     json.RawMessage `json:"spec"`
+	Secrets  []wire.Secret   `json:"secrets,omitempty"`
 	Orphan   bool            `json:"orphan,omitempty"` // a centre with another history does not have it
 }
 

@@ -47,9 +47,13 @@ func (e *entry) visit(u *update, name string, undone []string) []string {
 	it.want = e.agent.wants(name)
 	if it.want {
 		spec, hash, revision, ok := e.f.o.Source.Resource(name, e.agent)
+		secrets := e.f.o.Source.Secrets(name, spec)
+		if len(secrets) > 0 { // one may have changed since
+			hash = control.HashOf(spec, secrets)
+		}
 		switch {
 		case ok && (it.sent != hash || it.again):
-			u.resource(control.Resource{Name: name, Revision: uint64(revision), Hash: hash, Spec: spec})
+			u.resource(control.Resource{Name: name, Revision: uint64(revision), Hash: hash, Spec: spec, Secrets: secrets})
 			it.sent, it.seq, it.refused = hash, e.seq, nil
 		case !ok && (it.sent != "" || it.again):
 			u.Removed = append(u.Removed, name)

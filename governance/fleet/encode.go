@@ -94,6 +94,14 @@ func (u *update) frame() ([]byte, error) {
 			b = appendText(b, r.Hash)
 			b = append(b, `,"spec":`...)
 			b = append(b, r.Spec...)
+			if len(r.Secrets) > 0 {
+				b = append(b, `,"secrets":`...)
+				text, err := json.Marshal(r.Secrets)
+				if err != nil {
+					return nil, err
+				}
+				b = append(b, text...)
+			}
 			b = append(b, '}')
 		}
 		b = append(b, ']')

@@ -28,6 +28,7 @@ type source struct {
 	docs     map[string]doc
 	only     map[string]map[string]doc // agent -> resource -> what a rollout gives it
 	commands []command
+	secrets  map[string][]control.Secret
 }
 
 type doc struct {
@@ -60,6 +61,12 @@ func (s *source) Resource(name string, a *Agent) (json.RawMessage, string, int64
 		}
 	}
 	return d.spec, d.hash, d.revision, ok
+}
+
+func (s *source) Secrets(name string, _ json.RawMessage) []control.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.secrets[name]
 }
 
 func (s *source) Commands(name string, a *Agent) []json.RawMessage {

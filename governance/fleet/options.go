@@ -14,9 +14,11 @@ type Source interface {
 	// Revision is the newest revision that Resource and Commands show.
 	Revision() int64
 	// Resource returns what an agent should run as name. Spec is JSON without a line break at its end, whose bytes are
-	// shared and never change; hash is control.Hash of it; revision that of its last change. Agent is nil when the question
-	// is what holds for all, without a rollout.
+	// shared and never change; hash is control.HashOf it and its secrets; revision that of its last change. Agent is nil when
+	// the question is what holds for all, without a rollout.
 	Resource(name string, a *Agent) (spec json.RawMessage, hash string, revision int64, ok bool)
+	// Secrets returns those that a spec of Resource refers to, and may; the hash is that of Resource.
+	Secrets(name string, spec json.RawMessage) []control.Secret
 	// Commands returns the commands that hold for a resource at an agent, as JSON of resources.Command with Resource and ID
 	// set. A command may hold for several resources: it has the same id in each.
 	Commands(name string, a *Agent) []json.RawMessage

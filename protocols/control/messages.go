@@ -97,9 +97,17 @@ type Update struct {
 // Resource is one that the agent asked for.
 type Resource struct {
 	Name     string          `json:"name"`
-	Revision uint64          `json:"revision"` // of its last change
-	Hash     string          `json:"hash"`     // of Spec's bytes: see Hash
-	Spec     json.RawMessage `json:"spec"`     // resources.Spec
+	Revision uint64          `json:"revision"`          // of its last change
+	Hash     string          `json:"hash"`              // see HashOf
+	Spec     json.RawMessage `json:"spec"`              // resources.Spec
+	Secrets  []Secret        `json:"secrets,omitempty"` // that the spec refers to, by name
+}
+
+// Secret is one that the centre keeps for resources. Agents keep it with the resource, in files that only they can read.
+type Secret struct {
+	Name  string `json:"name"`
+	Mark  string `json:"mark"` // another one with each change
+	Value string `json:"value"`
 }
 
 // Result says what became of an Update, one line for each resource and command in it. A resource is applied whole or not

@@ -350,3 +350,5 @@ func (s *fleetSource) Resource(name string, _ *fleet.Agent) (json.RawMessage, st
 }
 
 func (s *fleetSource) Commands(string, *fleet.Agent) []json.RawMessage { return nil }
+
+func (s *fleetSource) Secrets(string, json.RawMessage) []control.Secret { return nil }
