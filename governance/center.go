@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
+	"github.com/sluice-mesh/sluice/governance/secrets"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/governance/store/bolt"
@@ -44,6 +45,7 @@ type Center struct {
 	store    store.Store
 	audit    *audit.Log
 	auth     *auth.Auth
+	secrets  *secrets.Secrets
 	registry *registry.Registry
 	commands *command.Commands
 	rollouts *rollout.Rollouts
@@ -81,7 +83,11 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	if z.auth, err = auth.Open(start, auth.Options{Store: z.audit, Dir: c.Data}); err != nil {
 		return nil, err
 	}
-	z.registry, err = registry.Open(ctx, registry.Options{Store: z.audit, Parse: o.Parse, Log: o.Log, Grace: c.Protection.Grace.D(),
+	if z.secrets, err = secrets.Open(ctx, secrets.Options{Store: z.audit, Sealer: z.auth.Sealer(), Log: o.Log}); err != nil {
+		return nil, err
+	}
+	o.Parse.Secrets = func(string) (string, bool) { return "", true } // agents get the values, and Allow says which
+	z.registry, err = registry.Open(ctx, registry.Options{Store: z.audit, Parse: o.Parse, Log: o.Log, Grace: c.Protection.Grace.D(), Allow: z.allow,
 		Protect: registry.Protection{Share: c.Protection.Share, Window: c.Protection.Window.D()}})
 	if err != nil {
 		return nil, err
@@ -89,7 +95,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	if z.series, err = series.Open(series.Options{Dir: filepath.Join(c.Data, "series"), Log: o.Log}); err != nil {
 		return nil, err
 	}
-	source := &source{registry: z.registry, versions: versions{registry: z.registry}, log: o.Log}
+	source := &source{registry: z.registry, secrets: z.secrets, versions: versions{registry: z.registry}, log: o.Log}
 	z.source = source
 	z.commands, err = command.Open(ctx, command.Options{Store: z.audit, Resources: source.infos, Log: o.Log, Me: c.Name})
 	if err != nil {
@@ -111,6 +117,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	}
 	z.registry.OnChange(z.documentsChanged)
 	z.commands.OnChange(z.commandsChanged)
+	z.secrets.OnChange(z.secretsChanged)
 	z.rollouts.OnServed(func(names []string, revision int64) {
 		z.fleet.Changed(names, revision)
 		z.api.Changed("releases", "resources", "overview")
@@ -166,7 +173,7 @@ func (z *Center) openAPI(o Options) error {
 	z.api = api.New(api.Options{
 		Name: z.config.Name, Version: o.Version, Cluster: z.store.Cluster(), Hosts: z.config.Hosts, Insecure: z.config.Insecure, Log: o.Log,
 		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Rollouts: z.rollouts,
-		Resources: z.source.infos, Fleet: z.fleet, Series: z.series, Graphite: older, UI: pages,
+		Resources: z.source.infos, Secrets: z.secrets, Fleet: z.fleet, Series: z.series, Graphite: older, UI: pages,
 	})
 	return nil
 }
@@ -261,6 +268,9 @@ func (z *Center) close() error {
 	}
 	if z.registry != nil {
 		z.registry.Close()
+	}
+	if z.secrets != nil {
+		z.secrets.Close()
 	}
 	if z.series != nil {
 		errs = append(errs, z.series.Close())

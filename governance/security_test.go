@@ -201,6 +201,41 @@ func TestScopeCannotBeWidened(t *testing.T) {
 	mustStatus(t, z.ask("POST", "/v1/commands", `{"type": "switch", "resource": "feed-cache", "weights": {"tc": 1}}`, mine...), http.StatusCreated, "g-")
 }
 
+// Who may publish one team's resources only must not send another's credential to a server of theirs.
+func TestSecretsOfOthers(t *testing.T) {
+	z := opened(t)
+	admin := bearer(z.adminToken(t))
+	z.put(t, "feed-cache", cacheYAML)
+	mustStatus(t, z.ask("PUT", "/v1/secrets/orders", `{"value": "correct-horse-battery"}`, admin...), http.StatusOK, "orders")
+	mine := bearer(z.token(t, auth.Grant{Role: auth.Owner, Scope: &auth.Scope{Labels: map[string]string{"team": "feed"}}}))
+	const login = "settings: { login: { password: \"${secret:orders}\" } }\n"
+	escaped := strings.Replace(login, "${", `\u0024\u007b`, 1)
+	for name, c := range map[string]struct{ method, path, body string }{
+		"published": {"PUT", "/v1/resources/feed-cache", cacheYAML + login},
+		"escaped":   {"PUT", "/v1/resources/feed-cache", cacheYAML + escaped},
+		"patched":   {"PATCH", "/v1/resources/feed-cache", `{"settings": {"login": {"password": "\u0024{secret:orders}"}}}`},
+		"a new one": {"PUT", "/v1/resources/feed-more", cacheYAML + login},
+	} {
+		w := z.ask(c.method, c.path, c.body, mine...)
+		if w.Code != http.StatusForbidden { // of a name that has no label yet
+			mustStatus(t, w, http.StatusBadRequest, "names no resources")
+		}
+		if spec, _, _, _ := z.source.Resource("feed-cache", nil); strings.Contains(string(spec), "secret:") || len(z.source.Secrets("feed-cache", spec)) > 0 {
+			t.Errorf("%s: the secret goes out with %s", name, spec)
+		}
+	}
+	mustStatus(t, z.ask("PUT", "/v1/resources/feed-cache/draft", cacheYAML+login, mine...), http.StatusOK, "yaml")
+	mustStatus(t, z.ask("POST", "/v1/resources/feed-cache/publish", "{}", mine...), http.StatusBadRequest, "names no resources")
+
+	mustStatus(t, z.ask("PUT", "/v1/secrets/orders", `{"value": "correct-horse-battery", "resources": ["feed-*"]}`, admin...), http.StatusOK, "feed-*")
+	mustStatus(t, z.ask("PUT", "/v1/resources/feed-cache", cacheYAML+login, mine...), http.StatusOK, "etag")
+	spec, hash, _, _ := z.source.Resource("feed-cache", nil)
+	sent := z.source.Secrets("feed-cache", spec)
+	if len(sent) != 1 || sent[0].Value != "correct-horse-battery" || hash != control.HashOf(spec, sent) {
+		t.Errorf("agents get %+v with hash %s", sent, hash)
+	}
+}
+
 // No answer holds a secret: not to an admin, not in the audit log, not in errors.
 func TestSecretsStayInside(t *testing.T) {
 	z := opened(t)

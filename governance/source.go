@@ -11,11 +11,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/api"
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
+	"github.com/sluice-mesh/sluice/governance/secrets"
 	"github.com/sluice-mesh/sluice/governance/series"
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -23,6 +26,7 @@ import (
 // source is what agents run, put together from the rooms that know it. It implements fleet.Source.
 type source struct {
 	registry *registry.Registry
+	secrets  *secrets.Secrets
 	commands *command.Commands
 	rollouts atomic.Pointer[rollout.Rollouts] // nil until there are any
 	fleet    atomic.Pointer[fleet.Fleet]      // nil until there is one
@@ -35,7 +39,7 @@ var _ fleet.Source = (*source)(nil)
 
 // Revision implements fleet.Source.
 func (s *source) Revision() int64 {
-	revision := max(s.registry.Revision(), s.commands.Revision())
+	revision := max(s.registry.Revision(), s.commands.Revision(), s.secrets.Revision())
 	if r := s.rollouts.Load(); r != nil {
 		revision = max(revision, r.Revision())
 	}
@@ -44,6 +48,20 @@ func (s *source) Revision() int64 {
 
 // Resource implements fleet.Source. While a release is on its way, it decides which version an agent gets.
 func (s *source) Resource(name string, a *fleet.Agent) (json.RawMessage, string, int64, bool) {
+	spec, hash, revision, ok := s.spec(name, a)
+	if secrets := s.Secrets(name, spec); len(secrets) > 0 {
+		hash, revision = control.WithSecrets(hash, secrets), max(revision, s.secrets.Revision())
+	}
+	return spec, hash, revision, ok
+}
+
+// Secrets implements fleet.Source.
+func (s *source) Secrets(name string, spec json.RawMessage) []control.Secret {
+	return s.secrets.Of(name, spec)
+}
+
+// spec is Resource without secrets.
+func (s *source) spec(name string, a *fleet.Agent) (json.RawMessage, string, int64, bool) {
 	spec, hash, revision, ok := s.registry.Effective(name)
 	r := s.rollouts.Load()
 	if r == nil || a == nil || !ok {
@@ -276,4 +294,27 @@ func (z *Center) commandsChanged(_ []string, targets []command.Selector, revisio
 		z.fleet.Changed(names, revision)
 	}
 	z.api.Changed("commands", "resources", "overview", "audit")
+}
+
+// allow says whether a document may be what it is to become.
+func (z *Center) allow(ctx context.Context, name string, spec []byte) error {
+	if err := z.secrets.Check(name, spec, api.Everywhere(ctx)); err != nil {
+		return httpapi.Invalid("settings", "%v", err)
+	}
+	return nil
+}
+
+// secretsChanged sends resources that refer to changed secrets to agents anew.
+func (z *Center) secretsChanged(changed []string, revision int64) {
+	var names []string
+	for _, o := range z.registry.Outlines() {
+		spec, _, _, _ := z.registry.Effective(o.Name)
+		if slices.ContainsFunc(resources.SecretNames(spec), func(n string) bool { return slices.Contains(changed, n) }) {
+			names = append(names, o.Name)
+		}
+	}
+	if len(names) > 0 {
+		z.fleet.Changed(names, revision)
+	}
+	z.api.Changed("access", "audit")
 }

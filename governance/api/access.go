@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/secrets"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -143,32 +145,58 @@ func (s *Server) deleteJoin(w http.ResponseWriter, r *http.Request) error {
 	return s.gone(w, s.Auth.DeleteJoin(by(r, "delete join token", id, r.URL.Query().Get("why")), id))
 }
 
-func (s *Server) getSecrets(w http.ResponseWriter, r *http.Request) error {
-	secrets, err := s.Auth.Secrets(r.Context())
-	return s.list(w, "secrets", secrets, err)
+// secret is one with the resources that refer to it.
+type secret struct {
+	secrets.Secret
+	Used []string `json:"used"`
+}
+
+// users are the resources that refer to each secret.
+func (s *Server) users() map[string][]string {
+	out := make(map[string][]string)
+	for _, o := range s.Registry.Outlines() {
+		spec, _, _, _ := s.Registry.Effective(o.Name)
+		for _, name := range resources.SecretNames(spec) {
+			out[name] = append(out[name], o.Name)
+		}
+	}
+	return out
+}
+
+func (s *Server) getSecrets(w http.ResponseWriter, _ *http.Request) error {
+	used, out := s.users(), []secret{}
+	for _, x := range s.Secrets.List() {
+		out = append(out, secret{x, nonNil(used[x.Name])})
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{"secrets": out})
+	return nil
 }
 
 func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Value string `json:"value"`
-		Why   string `json:"why"`
+		Value     string   `json:"value"`
+		Resources []string `json:"resources"` // names that may refer to it, with * for anything; none: all may
+		Why       string   `json:"why"`
 	}
 	if err := httpapi.Decode(r, &body, "secret"); err != nil {
 		return err
 	}
 	name := r.PathValue("name")
-	secret, err := s.Auth.PutSecret(by(r, "write secret", name, body.Why), name, []byte(body.Value), who(r).Name)
+	x, err := s.Secrets.Put(by(r, "write secret", name, body.Why), name, []byte(body.Value), body.Resources, who(r).Name)
 	if err != nil {
 		return invalid(err)
 	}
 	s.hub.changed("access", "audit")
-	httpapi.Reply(w, http.StatusOK, secret)
+	httpapi.Reply(w, http.StatusOK, secret{x, nonNil(s.users()[name])})
 	return nil
 }
 
 func (s *Server) deleteSecret(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
-	return s.gone(w, s.Auth.DeleteSecret(by(r, "delete secret", name, r.URL.Query().Get("why")), name))
+	if used := s.users()[name]; len(used) > 0 {
+		return httpapi.Conflict("secret %s is referred to by %s: change that first", name, strings.Join(used, ", "))
+	}
+	return s.gone(w, s.Secrets.Delete(by(r, "delete secret", name, r.URL.Query().Get("why")), name))
 }
 
 // chain is what is known of the audit log as a whole.

@@ -188,6 +188,11 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 	case err != nil:
 		return explainDocument(err)
 	}
+	if err := s.Secrets.Check(e.Name, next.Spec, Everywhere(r.Context())); err != nil {
+		out.Problems = append(out.Problems, problem{Path: "settings", Message: err.Error()})
+		httpapi.Reply(w, http.StatusOK, out)
+		return nil
+	}
 	out.Valid = true
 	before := nothing
 	if d, err := s.Registry.Get(e.Name); err == nil && d.Spec != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
+	"github.com/sluice-mesh/sluice/governance/secrets"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/governance/store"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	Rollouts *rollout.Rollouts
 	// Resources is that of command.Options.
 	Resources func() []command.ResourceInfo
+	Secrets   *secrets.Secrets
 	Fleet     *fleet.Fleet
 	Series    *series.Store
 	Graphite  *series.Reader // of what is older than Series; nil: nothing is

@@ -85,6 +85,13 @@ func who(r *http.Request) *auth.Identity {
 	return id
 }
 
+// Everywhere reports whether whoever a request is from may publish all resources; so may the centre itself, of which ctx says
+// nothing.
+func Everywhere(ctx context.Context) bool {
+	id, known := ctx.Value(identityKey{}).(*auth.Identity)
+	return !known || id.Everywhere(auth.Publish)
+}
+
 // locked asks who it is, and for the right.
 func (s *Server) locked(n need) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -67,6 +67,9 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	return a, nil
 }
 
+// Sealer returns what encrypts what the store must not show.
+func (a *Auth) Sealer() *Sealer { return a.seal }
+
 // CA returns the mesh's authority.
 func (a *Auth) CA() *CA { return a.ca }
 

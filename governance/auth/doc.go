@@ -18,7 +18,6 @@
 //	users/NAME      roles                     tokens/ID   hash, roles, expiry
 //	joins/ID        hash, uses, expiry        blocked/NAME   agents whose certificates are not accepted any more
 //	ca/current      the authority; its key is sealed      ca/session   key of cookies, sealed
-//	secrets/NAME    sealed values
 //
 // The key that seals is not in the store: it is a file of each centre (seal.key, 0600), made on the first start. Centres on one
 // etcd share it.

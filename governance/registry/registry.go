@@ -26,6 +26,9 @@ type Options struct {
 	Protect Protection
 	// Grace is how long the services of an agent stay after its link broke; default 30 s.
 	Grace time.Duration
+	// Allow is asked before a document changes, with the ctx of whoever changes it and the spec that comes of it. Nil: anything
+	// that is valid may be.
+	Allow func(ctx context.Context, name string, spec []byte) error
 }
 
 // Protection holds endpoints that would leave together with too many others.

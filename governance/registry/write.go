@@ -79,6 +79,11 @@ func (r *Registry) tryChange(ctx context.Context, e Edit, also store.Txn, build 
 			if err := r.parse(doc); err != nil {
 				return Doc{}, err
 			}
+			if r.opt.Allow != nil {
+				if err := r.opt.Allow(ctx, e.Name, doc.Spec); err != nil {
+					return Doc{}, err
+				}
+			}
 		}
 		doc.Revision, err = r.commit(ctx, cur, next, also)
 		if err == nil {

@@ -187,7 +187,7 @@ export interface Audit { entries: AuditEntry[]; chain: { ok: boolean; upTo: numb
 export interface User { name: string; roles: Role[]; created?: string; seen?: string }
 export interface Token { id: string; name: string; roles?: Role[]; created?: string; expires?: string; used?: string }
 export interface Join { id: string; agent?: string; uses?: number; used?: number; created?: string; expires?: string; author?: string }
-export interface Secret { name: string; author?: string; changed?: string }
+export interface Secret { name: string; resources?: string[]; author: string; changed: string; used: string[] }
 
 export interface Observed {
   time: string; agent?: string; op: string; class: string; caller?: string; group?: string; endpoint?: string
