@@ -77,6 +77,8 @@ const answers = [
   ['Series', 'GET', '/v1/series?resource=feed-cache&step=10s'],
   ['Audit', 'GET', '/v1/audit?limit=20'],
   ['{ users: User[] }', 'GET', '/v1/users'],
+  ['Secret', 'PUT', '/v1/secrets/shapes', { value: 'x', resources: ['feed-*'] }],
+  ['{ secrets: Secret[] }', 'GET', '/v1/secrets'],
   ['Preview', 'POST', '/v1/commands?dry-run=true', plan.steps[0]],
   ['PlanPreview', 'POST', '/v1/plans?dry-run=true', plan],
   ['Plan', 'POST', '/v1/plans', plan],
@@ -98,6 +100,7 @@ for (const [type, method, path, body] of answers) {
     const answer = await api(method, path, body)
     lacks(type, answer, 'it', out)
     assert.deepEqual([...new Set(out)], [])
+    if (path === '/v1/secrets') await api('DELETE', '/v1/secrets/shapes')
     if (type === 'Plan') await api('DELETE', `/v1/plans/${answer.id}`)
     if (path === '/v1/commands' && method === 'GET') for (const c of answer.commands) await api('DELETE', `/v1/commands/${c.id}`)
   })
