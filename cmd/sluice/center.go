@@ -1,17 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/sluice-mesh/sluice/agent"
 	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/governance"
-	"github.com/sluice-mesh/sluice/internal/cli"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -19,10 +16,12 @@ import (
 const centerAt = "http://127.0.0.1:9980"
 
 type centerCmd struct {
-	Serve centerRunCmd   `cmd:"" name:"run" default:"withargs" help:"Run the governance centre (this is what sluice center does by itself)."`
-	Login centerLoginCmd `cmd:"" help:"Print a link that logs a person in, once, within 15 minutes."`
-	Join  centerJoinCmd  `cmd:"" help:"Print a token by which agents join."`
-	Token centerTokenCmd `cmd:"" help:"Print a token for a program."`
+	Serve  centerRunCmd    `cmd:"" name:"run" default:"withargs" help:"Run the governance centre (this is what sluice center does by itself)."`
+	Login  centerLoginCmd  `cmd:"" help:"Print a link that logs a person in, once, within 15 minutes."`
+	Join   centerJoinCmd   `cmd:"" help:"Print a token by which agents join."`
+	Token  centerTokenCmd  `cmd:"" help:"Print a token for a program."`
+	User   centerUserCmd   `cmd:"" help:"Who may log in."`
+	Secret centerSecretCmd `cmd:"" help:"Passwords that documents refer to."`
 }
 
 type centerRunCmd struct {
@@ -77,23 +76,6 @@ type centerRemote struct {
 	Data  string `help:"Data folder of the centre; default: ./center." env:"SLUICE_CENTER_DATA" placeholder:"FOLDER"`
 }
 
-func (r *centerRemote) post(path string, in, out any) error {
-	data, named := r.Data, r.Data != ""
-	if !named {
-		data = "center"
-	}
-	token, err := cli.FindToken(r.At, r.Token, data, named)
-	if err != nil {
-		return err
-	}
-	c, err := cli.NewClient(r.At, token)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return c.Do(context.Background(), http.MethodPost, path, nil, in, out)
-}
-
 type centerLoginCmd struct {
 	User string `help:"Who logs in; made with the role when there is no such user." default:"admin" placeholder:"NAME"`
 	Role string `help:"Role of a new user." enum:"viewer,operator,owner,admin" default:"admin"`
@@ -140,7 +122,7 @@ func (v *centerJoinCmd) Run(h *host) error {
 type centerTokenCmd struct {
 	Name string             `arg:"" help:"What it is for."`
 	Role string             `help:"Role." enum:"viewer,operator,owner,admin" default:"viewer"`
-	On   string             `help:"Only for resources of this name, with * for anything (operator and owner)." placeholder:"NAME"`
+	On   string             `help:"Only for these resources (operator and owner): a name with * for anything, or name=N kind=K label.L=V." placeholder:"RESOURCES"`
 	For  resources.Duration `help:"How long it holds; default: until it is deleted." placeholder:"D"`
 	Why  string             `help:"Reason, for the audit log." placeholder:"TEXT"`
 	centerRemote
@@ -148,14 +130,14 @@ type centerTokenCmd struct {
 
 // Run prints the token.
 func (v *centerTokenCmd) Run(h *host) error {
-	grant := map[string]any{"role": v.Role}
-	if v.On != "" {
-		grant["select"] = map[string]string{"name": v.On}
-	}
-	var out struct{ Token string }
-	if err := v.post("/v1/tokens", map[string]any{"name": v.Name, "roles": []any{grant}, "for": v.For, "why": v.Why}, &out); err != nil {
+	g, err := grant(v.Role, v.On)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(h.stdout, out.Token)
+	var out struct{ Token string }
+	if err := v.post("/v1/tokens", map[string]any{"name": v.Name, "roles": []any{g}, "for": v.For, "why": v.Why}, &out); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(h.stdout, out.Token)
 	return err
 }

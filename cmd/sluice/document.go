@@ -15,11 +15,14 @@ import (
 )
 
 type applyCmd struct {
-	Resource string `arg:"" help:"Name of the resource, new or not."`
-	File     string `short:"f" required:"" help:"Document in YAML or JSON, as it stands below the name in a config file; - reads it from standard input." placeholder:"FILE"`
-	Why      string `help:"Why it is changed: kept with the version. At a centre." placeholder:"TEXT"`
-	Draft    bool   `help:"Keep it without publishing it. At a centre."`
-	DryRun   bool   `name:"dry-run" help:"Say what would change, and for whom, and do nothing. At a centre."`
+	Resource string   `arg:"" help:"Name of the resource, new or not."`
+	File     string   `short:"f" required:"" help:"Document in YAML or JSON, as it stands below the name in a config file; - reads it from standard input." placeholder:"FILE"`
+	Why      string   `help:"Why it is changed: kept with the version. At a centre." placeholder:"TEXT"`
+	Draft    bool     `help:"Keep it without publishing it. At a centre."`
+	Stage    []string `sep:"none" help:"Publish it in stages; may be repeated: \"web-1,web-2 for 5m\", \"25% for 10m\", \"100%\". At a centre." placeholder:"STAGE"`
+	Errors   string   `help:"Take it back by itself when errors rise by more than this, such as 1%." placeholder:"SHARE"`
+	P99      string   `name:"p99" help:"Take it back by itself when the p99 is more than this of what it was, such as 150%." placeholder:"RATIO"`
+	DryRun   bool     `name:"dry-run" help:"Say what would change, and for whom, and do nothing. At a centre."`
 	remote
 }
 
@@ -37,6 +40,8 @@ func (v *applyCmd) Run(h *host) error {
 		switch {
 		case v.DryRun:
 			return v.try(h, c, text)
+		case len(v.Stage) > 0:
+			return v.release(h, c, text)
 		case v.Draft:
 			if err := c.Do(context.Background(), http.MethodPut, resourcePath(v.Resource, "draft"), q, cli.Text(text), nil); err != nil {
 				return err

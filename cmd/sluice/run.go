@@ -38,6 +38,8 @@ type grammar struct {
 	Apply      applyCmd      `cmd:"" help:"Publish a resource from a file."`
 	History    historyCmd    `cmd:"" help:"List the versions of a resource, or show one (at a centre)."`
 	Revert     revertCmd     `cmd:"" help:"Make an old version of a resource the newest one (at a centre)."`
+	Endpoint   endpointCmd   `cmd:"" help:"Add and remove endpoints (at a centre)."`
+	Release    releaseCmd    `cmd:"" help:"Watch, pause and take back versions on their way (at a centre)."`
 	Plan       planCmd       `cmd:"" help:"Make, run and take back plans over several resources (at a centre)."`
 	Undo       undoCmd       `cmd:"" help:"Take a command back."`
 	Top        topCmd        `cmd:"" help:"Watch resources and endpoints live."`

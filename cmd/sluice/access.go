@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/internal/cli"
+)
+
+// Users, tokens, join tokens and secrets of a centre.
+
+type centerUserCmd struct {
+	List   userListCmd   `cmd:"" default:"1" help:"List who may log in."`
+	Set    userSetCmd    `cmd:"" help:"Let a person in, or give another role."`
+	Remove userRemoveCmd `cmd:"" help:"Shut a person out."`
+}
+
+type userListCmd struct{ centerRemote }
+
+// Run lists users.
+func (v *userListCmd) Run(h *host) error {
+	var out struct {
+		Users []struct {
+			Name  string
+			Roles []struct {
+				Role   string
+				Select map[string]any
+			}
+			Seen time.Time
+		}
+	}
+	if err := v.do(http.MethodGet, "/v1/users", nil, nil, &out); err != nil {
+		return err
+	}
+	t := cli.NewTable("NAME", "ROLES", "SEEN")
+	for _, u := range out.Users {
+		var roles []string
+		for _, r := range u.Roles {
+			text := r.Role
+			if name, ok := r.Select["name"]; ok {
+				text += fmt.Sprintf(" on %v", name)
+			} else if len(r.Select) > 0 {
+				text += fmt.Sprintf(" on %v", r.Select)
+			}
+			roles = append(roles, text)
+		}
+		seen := "never"
+		if !u.Seen.IsZero() {
+			seen = u.Seen.Local().Format(time.DateTime)
+		}
+		t.Row(u.Name, strings.Join(roles, ", "), seen)
+	}
+	return t.Write(h.stdout, h.style())
+}
+
+type userSetCmd struct {
+	Name string `arg:"" help:"Who."`
+	Role string `help:"Role." enum:"viewer,operator,owner,admin" required:""`
+	On   string `help:"Only for these resources (operator and owner): a name with * for anything, or name=N kind=K label.L=V." placeholder:"RESOURCES"`
+	Why  string `help:"Reason, for the audit log." placeholder:"TEXT"`
+	centerRemote
+}
+
+// Run makes or changes a user.
+func (v *userSetCmd) Run(h *host) error {
+	g, err := grant(v.Role, v.On)
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"roles": []any{g}, "why": v.Why}
+	if err := v.do(http.MethodPut, "/v1/users/"+url.PathEscape(v.Name), nil, in, nil); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(h.stdout, "%s: %s. A link to log in: sluice center login --user %s\n", cli.Clean(v.Name), v.Role, cli.Clean(v.Name))
+	return err
+}
+
+// grant is a role, for all resources or for some: a name, or pairs of name, kind and label.KEY.
+func grant(role, on string) (map[string]any, error) {
+	g := map[string]any{"role": role}
+	if on == "" {
+		return g, nil
+	}
+	if !strings.Contains(on, "=") {
+		on = "name=" + on
+	}
+	scope, labels := map[string]any{}, map[string]string{}
+	for _, pair := range strings.Fields(on) {
+		key, value, ok := strings.Cut(pair, "=")
+		label, isLabel := strings.CutPrefix(key, "label.")
+		switch {
+		case !ok || value == "" || !isLabel && key != "name" && key != "kind":
+			return nil, fmt.Errorf("%q says no resources: write a name such as feed-*, or name=feed-* kind=redis label.team=feed", pair)
+		case isLabel:
+			labels[label] = value
+			scope["labels"] = labels
+		default:
+			scope[key] = value
+		}
+	}
+	g["select"] = scope
+	return g, nil
+}
+
+type userRemoveCmd struct {
+	Name string `arg:"" help:"Who."`
+	Why  string `help:"Reason, for the audit log." placeholder:"TEXT"`
+	centerRemote
+}
+
+// Run removes a user.
+func (v *userRemoveCmd) Run(h *host) error { return v.remove(h, "/v1/users/", v.Name, v.Why) }
+
+type centerSecretCmd struct {
+	List   secretListCmd   `cmd:"" default:"1" help:"List secrets, without their values."`
+	Set    secretSetCmd    `cmd:"" help:"Keep a secret, whose value is read from standard input."`
+	Remove secretRemoveCmd `cmd:"" help:"Forget a secret that nothing refers to."`
+}
+
+type secretListCmd struct{ centerRemote }
+
+// Run lists secrets.
+func (v *secretListCmd) Run(h *host) error {
+	var out struct {
+		Secrets []struct {
+			Name, Author    string
+			Resources, Used []string
+			Changed         time.Time
+		}
+	}
+	if err := v.do(http.MethodGet, "/v1/secrets", nil, nil, &out); err != nil {
+		return err
+	}
+	t := cli.NewTable("NAME", "FOR", "USED BY", "CHANGED", "BY")
+	for _, s := range out.Secrets {
+		t.Row(s.Name, cmp.Or(strings.Join(s.Resources, " "), "any resource"), strings.Join(s.Used, " "), s.Changed.Local().Format(time.DateTime), s.Author)
+	}
+	return t.Write(h.stdout, h.style())
+}
+
+type secretSetCmd struct {
+	Name string   `arg:"" help:"Its name: documents say \\${secret:NAME}."`
+	For  []string `help:"Only for resources of this name, with * for anything; may be repeated." placeholder:"NAME"`
+	File string   `short:"f" help:"File with the value; - is standard input." default:"-" placeholder:"FILE"`
+	Why  string   `help:"Reason, for the audit log." placeholder:"TEXT"`
+	centerRemote
+}
+
+// Run keeps a secret. A newline at the end of the value is none of it.
+func (v *secretSetCmd) Run(h *host) error {
+	value, err := read(v.File)
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"value": strings.TrimSuffix(strings.TrimSuffix(string(value), "\n"), "\r"), "resources": v.For, "why": v.Why}
+	var out struct{ Used []string }
+	if err := v.do(http.MethodPut, "/v1/secrets/"+url.PathEscape(v.Name), nil, in, &out); err != nil {
+		return err
+	}
+	text := "no resource refers to it yet"
+	if n := len(out.Used); n > 0 {
+		text = strconv.Itoa(n) + " refer to it and get it at once: " + strings.Join(out.Used, " ")
+	}
+	_, err = fmt.Fprintf(h.stdout, "%s is kept; %s\n", cli.Clean(v.Name), cli.Clean(text))
+	return err
+}
+
+type secretRemoveCmd struct {
+	Name string `arg:"" help:"Its name."`
+	Why  string `help:"Reason, for the audit log." placeholder:"TEXT"`
+	centerRemote
+}
+
+// Run removes a secret.
+func (v *secretRemoveCmd) Run(h *host) error { return v.remove(h, "/v1/secrets/", v.Name, v.Why) }
+
+// remove deletes one of a list.
+func (r *centerRemote) remove(h *host, path, name, why string) error {
+	q := url.Values{}
+	if why != "" {
+		q.Set("why", why)
+	}
+	if err := r.do(http.MethodDelete, path+url.PathEscape(name), q, nil, nil); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(h.stdout, "%s is removed\n", cli.Clean(name))
+	return err
+}
+
+// post sends a request of one of the verbs below `center`.
+func (r *centerRemote) post(path string, in, out any) error {
+	return r.do(http.MethodPost, path, nil, in, out)
+}
+
+func (r *centerRemote) do(method, path string, q url.Values, in, out any) error {
+	data, named := r.Data, r.Data != ""
+	if !named {
+		data = "center"
+	}
+	token, err := cli.FindToken(r.At, r.Token, data, named)
+	if err != nil {
+		return err
+	}
+	c, err := cli.NewClient(r.At, token)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Do(context.Background(), method, path, q, in, out)
+}
