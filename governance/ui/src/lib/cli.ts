@@ -1,5 +1,5 @@
 // The command line of what a person does here. What `sluice` has a verb for is that verb; the rest is the request itself.
-import type { Order, Selector } from './types'
+import type { Order, Role, Selector } from './types'
 
 /** Quotes a word for a POSIX shell. */
 export function quote(word: string): string {
@@ -51,6 +51,28 @@ export const revert = (name: string, version: number, why = '') => line('sluice 
 export const apply = (name: string, file: string, why = '') => line('sluice apply', quote(name), '-f', quote(file), why && `--why ${quote(why)}`)
 
 export const plan = (order: string, id: string, why = '') => line('sluice plan', order, quote(id), why && `--why ${quote(why)}`)
+
+const why = (text: string) => text && `--why ${quote(text)}`
+
+export const endpoint = (order: 'add' | 'remove', resource: string, e: { group: string; address: string; role?: string; weight?: number }, reason = '') =>
+  line('sluice endpoint', order, quote(resource), quote(e.group), quote(e.address || 'HOST:PORT'), order === 'add' && e.role !== 'any' && `--role ${quote(e.role ?? 'any')}`, order === 'add' && e.weight !== 100 && `--weight ${e.weight}`, why(reason))
+
+export const release = (order: string, id: string, reason = '') => line('sluice release', order, quote(id), why(reason))
+
+/** Of roles the verbs take one; with several the request itself is shown. */
+const role = (r: Role | undefined) => line(`--role ${r?.role ?? 'viewer'}`, r?.select && `--on ${quote(several(r.select))}`)
+
+export const user = (name: string, roles: Role[]) =>
+  roles.length > 1 ? request('PUT', `/v1/users/${encodeURIComponent(name)}`, { roles }) : line('sluice center user set', quote(name || 'NAME'), role(roles[0]))
+
+export const token = (name: string, roles: Role[], time: string) =>
+  roles.length > 1 ? request('POST', '/v1/tokens', { name, roles, for: time }) : line('sluice center token', quote(name || 'NAME'), role(roles[0]), time && `--for ${quote(time)}`)
+
+export const join = (time: string, uses: number, agent: string) => line('sluice center join', time && `--for ${quote(time)}`, uses !== 1 && `--uses ${uses}`, agent && `--agent ${quote(agent)}`)
+
+export const secret = (name: string, resources: string[] = []) => line('sluice center secret set', quote(name || 'NAME'), ...resources.map((r) => `--for ${quote(r)}`), '-f value.txt')
+
+export const removed = (what: 'user' | 'secret', name: string) => line(`sluice center ${what} remove`, quote(name))
 
 export const undo = (id: string) => line('sluice undo', quote(id))
 
