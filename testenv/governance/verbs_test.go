@@ -94,3 +94,71 @@ func TestVerbs(t *testing.T) {
 type notYet struct{ said string }
 
 func (e *notYet) Error() string { return e.said }
+
+// An operator changes endpoints, brings a version out in stages and takes it back, and lets people and programs in, with nothing but
+// the command line.
+func TestMoreVerbs(t *testing.T) {
+	l := newLab(t)
+	v := &verbs{l, server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false)}
+	yf, tc := server.Start(t, server.Redis{}).Primary.Addr, server.Start(t, server.Redis{}).Primary.Addr
+	l.put("feed-cache", redisSpec(yf, tc))
+	agent := l.agent("web-1", "yf", "", "feed-cache")
+	l.settled("web-1")
+
+	v.must(v.say("endpoint", "add", "feed-cache", "tc", "127.0.0.1:1", "--role", "replica", "--weight", "10", "--why", "more room"), "version 2")
+	v.must(v.say("get", "endpoints", "feed-cache"), "127.0.0.1:1", "replica")
+	v.must(v.say("endpoint", "remove", "feed-cache", "tc", "127.0.0.1:1"), "127.0.0.1:1 is removed")
+	v.must(v.say("history", "feed-cache"), "more room")
+
+	file := filepath.Join(t.TempDir(), "cache.yaml")
+	if err := os.WriteFile(file, []byte(redisSpec(yf, tc)+"policy: { timeout: 3s }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v.must(v.say("apply", "feed-cache", "-f", file, "--stage", "web-1 for 100ms", "--stage", "100%", "--why", "slow evenings"), "feed-cache  version 3 -> 4: running", "web-1")
+	var id string
+	l.await(time.Minute, "the release to be done", func() error {
+		said := v.say("release")
+		if id = regexp.MustCompile(`(?m)^feed-cache@\S+`).FindString(said); id == "" || !strings.Contains(said, "done") {
+			return &notYet{said}
+		}
+		return nil
+	})
+	v.must(v.say("release", "show", id), "3 -> 4: done", "canary", "1/1")
+	if _, answer, err := agent.Call("GET", "/v1/resources/feed-cache/config", ""); err != nil || !strings.Contains(answer, `"timeout":"3s"`) {
+		t.Errorf("the agent runs %s %v", answer, err)
+	}
+	v.say("release", "back", id, "--why", "too slow")
+	l.await(time.Minute, "the release to be back", func() error {
+		if _, answer, err := agent.Call("GET", "/v1/resources/feed-cache/config", ""); err != nil || strings.Contains(answer, `"timeout":"3s"`) {
+			return &notYet{answer}
+		}
+		return nil
+	})
+
+	v.must(v.say("center", "user", "set", "mei", "--role", "owner", "--on", "feed-*"), "mei: owner", "sluice center login --user mei")
+	v.must(v.say("center", "user"), "mei", "owner on feed-*")
+	v.must(v.say("center", "login", "--user", "mei"), "/login?code=")
+	v.must(v.say("center", "user", "remove", "mei"), "mei is removed")
+	value := filepath.Join(t.TempDir(), "value")
+	if err := os.WriteFile(value, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v.must(v.say("center", "secret", "set", "cache-pw", "--for", "feed-*", "-f", value), "no resource refers to it yet")
+	said := v.say("center", "secret")
+	if v.must(said, "cache-pw", "feed-*"); strings.Contains(said, "hunter2") {
+		t.Errorf("a secret is shown: %s", said)
+	}
+	v.must(v.say("center", "secret", "remove", "cache-pw"), "is removed")
+
+	token := strings.TrimSpace(v.say("center", "token", "ci", "--role", "operator", "--on", "kind=redis label.team=feed", "--for", "1h"))
+	as := exec.CommandContext(t.Context(), v.binary, "switch", "feed-cache", "tc=100", "--why", "by a program")
+	as.Env = append(os.Environ(), "SLUICE_AT="+l.center.URL(), "SLUICE_TOKEN="+token)
+	if out, err := as.CombinedOutput(); err != nil {
+		t.Errorf("a command by a token: %v\n%s", err, out)
+	}
+	as = exec.CommandContext(t.Context(), v.binary, "apply", "feed-cache", "-f", file)
+	as.Env = append(os.Environ(), "SLUICE_AT="+l.center.URL(), "SLUICE_TOKEN="+token)
+	if out, err := as.CombinedOutput(); err == nil || !strings.Contains(string(out), "publish") {
+		t.Errorf("an operator published: %v\n%s", err, out)
+	}
+}
