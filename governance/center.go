@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/auth"
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/members"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/secrets"
@@ -50,6 +51,7 @@ type Center struct {
 	commands *command.Commands
 	rollouts *rollout.Rollouts
 	series   *series.Store
+	members  *members.Members // nil: no other centre can be on the store
 	fleet    *fleet.Fleet
 	api      *api.Server
 	port     *port
@@ -97,6 +99,12 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	}
 	source := &source{registry: z.registry, secrets: z.secrets, versions: versions{registry: z.registry}, log: o.Log}
 	z.source = source
+	if c.Etcd != nil {
+		z.members, err = members.Open(ctx, members.Options{Store: z.store, Registry: z.registry, Me: c.Name, Grace: c.Protection.Grace.D(), Log: o.Log})
+		if err != nil {
+			return nil, fmt.Errorf("exports: %w", err)
+		}
+	}
 	z.commands, err = command.Open(ctx, command.Options{Store: z.audit, Resources: source.infos, Log: o.Log, Me: c.Name})
 	if err != nil {
 		return nil, err
@@ -265,6 +273,9 @@ func (z *Center) close() error {
 	}
 	if z.commands != nil {
 		z.commands.Close()
+	}
+	if z.members != nil {
+		z.members.Close()
 	}
 	if z.registry != nil {
 		z.registry.Close()

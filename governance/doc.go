@@ -3,8 +3,10 @@
 //
 //	store      what must not be lost: one bbolt file, or an etcd cluster for several centres
 //	audit      before the store: no change without an entry in the log
-//	auth       people, programs, agents; the mesh's authority; sealed secrets
+//	auth       people, programs, agents; the mesh's authority
+//	secrets    sealed credentials, which go to agents with the resource that refers to them
 //	registry   resources, groups, endpoints: what operators wrote, and what agents export
+//	members    what agents export, as the centres of one store tell each other
 //	command    what operators ordered: switch, degrade, limit, mock, fault, drain
 //	rollout    plans and staged releases, which go on or back by themselves
 //	series     rates and true percentiles of every window, from the agents' histograms

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/api"
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/members"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/secrets"
@@ -218,15 +219,23 @@ func (z *Center) reported(a *fleet.Agent, payload []byte, at time.Time) {
 }
 
 // exported takes what an agent vouches for.
+// exports is who takes what agents export: the registry, or what shares it with other centres as well.
+func (z *Center) exports() members.Registry {
+	if z.members != nil {
+		return z.members
+	}
+	return z.registry
+}
+
 func (z *Center) exported(a *fleet.Agent, services []control.Service) {
-	if err := z.registry.Export(a.Name, a.Boot, services); err != nil {
+	if err := z.exports().Export(a.Name, a.Boot, services); err != nil {
 		z.log.Warn("not all services that an agent exports are taken", "agent", a.Name, "error", err)
 	}
 }
 
 // gone notes that an agent's link ended.
 func (z *Center) gone(a *fleet.Agent) {
-	z.registry.Gone(a.Name, a.Boot)
+	z.exports().Gone(a.Name, a.Boot)
 	z.series.Gone(a.Name)
 	z.api.Changed("agents", "overview")
 }

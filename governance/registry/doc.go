@@ -23,7 +23,8 @@
 //
 // # Exports
 //
-// What agents export is only in memory: it comes again with their links. A centre that starts knows nothing for a while;
+// What agents export is only in memory: it comes again with their links, and from other centres on the store by package
+// members. A centre that starts knows nothing for a while;
 // Complete says when every agent has had the time to report. An endpoint leaves when its agent withdraws it, calls it down,
 // or is gone for the time of grace. Protection holds endpoints that would leave with too many others: within the window no
 // more than the given share of those that a group had at its beginning, and of all that it had during it. What is held stays

@@ -105,3 +105,55 @@ func TestTwoCenters(t *testing.T) {
 	c.answers("tc", "after a command at the centre that came back")
 	c.app.unharmed(t, "with both centres")
 }
+
+// What an agent exports at one centre is called by an agent of the other. The exporting agent's centre is killed: the agent goes to the
+// other one, and calls notice nothing. A centre that comes back knows what is exported, whoever it was told to.
+func TestExportsAcrossCenters(t *testing.T) {
+	t.Parallel()
+	c, _ := startCenters(t, 1)
+	addr := cacheAt(t, "exported")
+	one, two := c.all["c1"], c.all["c2"]
+	c.urls = []string{two.URL(), one.URL()}
+	c.lab.agent("cache-1", "yf", fmt.Sprintf("  exports: [{ resource: users, kind: redis, group: yf, address: %q }]\n", addr), "feed-cache")
+	at := func(center *server.CenterProcess) error {
+		status, body, err := center.Call("GET", "/v1/resources/users/endpoints", "")
+		if err != nil || !strings.Contains(body, addr) {
+			return fmt.Errorf("%d %s %v", status, body, err)
+		}
+		return nil
+	}
+	for _, center := range []*server.CenterProcess{one, two} {
+		c.await(10*time.Second, "both centres to know what is exported", func() error { return at(center) })
+	}
+	var home, other *server.CenterProcess
+	c.await(5*time.Second, "the exporting agent to be at a centre", func() error {
+		for _, center := range []*server.CenterProcess{one, two} {
+			if _, body, err := center.Call("GET", "/v1/agents/cache-1", ""); err == nil && strings.Contains(body, `"connected":true`) {
+				home = center
+			}
+		}
+		if home == nil {
+			return fmt.Errorf("none has it")
+		}
+		return nil
+	})
+	if other = one; home == one {
+		other = two
+	}
+	c.urls = []string{other.URL()}
+	agent := c.lab.agent("web-2", "yf", "", "users")
+	app := call(t, agent, "users")
+	c.await(10*time.Second, "the exported cache to answer an agent of the other centre", func() error { return app.answeredBy("exported") })
+
+	home.Kill()
+	c.await(20*time.Second, "the exporting agent to be at the other centre", func() error {
+		if _, body, err := other.Call("GET", "/v1/agents/cache-1", ""); err != nil || !strings.Contains(body, `"connected":true`) {
+			return fmt.Errorf("%s %v", body, err)
+		}
+		return nil
+	})
+	app.unharmed(t, "while the exporting agent changed centres")
+	home.Restart()
+	c.await(10*time.Second, "the centre that came back to know what is exported", func() error { return at(home) })
+	app.unharmed(t, "after the centre came back")
+}
