@@ -35,9 +35,7 @@ func readStage(text string) (stage, error) {
 	if who = strings.TrimSpace(who); strings.HasSuffix(who, "%") {
 		s.Share = who
 	} else {
-		for _, a := range strings.FieldsFunc(who, func(r rune) bool { return r == ',' || r == ' ' }) {
-			s.Agents = append(s.Agents, a)
-		}
+		s.Agents = strings.FieldsFunc(who, func(r rune) bool { return r == ',' || r == ' ' })
 		s.Name = "canary"
 	}
 	if s.Share == "" && len(s.Agents) == 0 || timed && s.Bake == "" {
