@@ -307,8 +307,11 @@ func TestLongRow31HotKey(t *testing.T) {
 	l := open(t, plan{config: hashed, prepare: threeServers,
 		load: load.Config{Rate: 25, Clients: 4, Mix: load.Mix{Get: 5, Set: 3, Del: 1, Incr: 1, Append: 1}}}) // ECHO has no key: any server gets it
 	home := map[string]int{} // server by tag
-	for i := range 100 {
-		tag := fmt.Sprintf("t%d", i)
+	for i := range 200 {     // each twice: the second time says where its keys are by now
+		tag := fmt.Sprintf("t%d", i%100)
+		for _, n := range l.redis.Nodes() {
+			n.Do("DEL", "{"+tag+"}")
+		}
 		c := l.dial()
 		if _, err := c.Do("SET", "{"+tag+"}", "1"); err != nil {
 			t.Fatal(err)
@@ -316,6 +319,9 @@ func TestLongRow31HotKey(t *testing.T) {
 		c.Close()
 		for j, n := range l.redis.Nodes() {
 			if v := n.Do("EXISTS", "{"+tag+"}"); v.Int == 1 {
+				if was, known := home[tag]; known && was != j {
+					t.Logf("keys with %s moved from server %d to %d", tag, was, j)
+				}
 				home[tag] = j
 			}
 		}

@@ -4,7 +4,6 @@ package matrix
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -35,6 +34,16 @@ func TestLongOthersWithoutFault(t *testing.T) {
 
 // The comparison sees an agent that stands still for 60 ms now and then, with nothing else wrong: the loads have no error.
 func TestLongOthersWithPauses(t *testing.T) {
+	for range 3 { // a machine that stands still itself hides it
+		if noticed(t) {
+			return
+		}
+	}
+	t.Error("it was not noticed")
+}
+
+func noticed(t *testing.T) bool {
+	t.Helper()
 	l := open(t, plan{})
 	l.steady()
 	l.inject(func() {
@@ -50,8 +59,6 @@ func TestLongOthersWithPauses(t *testing.T) {
 	l.others = nil // close would report it
 	report, wrong := o.compare()
 	t.Log(report)
-	if wrong == "" && !strings.Contains(report, "too busy") {
-		t.Error("it was not noticed")
-	}
 	l.close()
+	return wrong != ""
 }
