@@ -184,28 +184,17 @@ func (s *Commands) Misfits(r ResourceInfo) []Misfit {
 
 // list reads all commands and takes them for what there is.
 func (s *Commands) list(ctx context.Context) error {
-	entries, revision, err := s.opt.Store.List(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	if revision < s.Revision() {
-		return errors.New("the store went back: it lists an older revision than one that was seen")
-	}
-	listed := make(map[string]bool, len(entries))
-	changes := make([]store.Change, 0, len(entries))
-	for _, e := range entries {
-		listed[e.Key] = true
-		changes = append(changes, store.Change{Entry: e})
-	}
 	s.mu.Lock()
+	known := make([]string, 0, len(s.records))
 	for id := range s.records {
-		if !listed[prefix+id] {
-			changes = append(changes, store.Change{Entry: store.Entry{Key: prefix + id, Revision: revision}, Deleted: true})
-		}
+		known = append(known, prefix+id)
 	}
 	s.mu.Unlock()
-	s.apply(store.Batch{Revision: revision, Changes: changes})
-	return nil
+	b, err := store.Reread(ctx, s.opt.Store, prefix, s.Revision(), known)
+	if err == nil {
+		s.apply(b)
+	}
+	return err
 }
 
 // follow applies changes until ctx ends.

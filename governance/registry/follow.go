@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -11,26 +10,17 @@ import (
 
 // list reads all documents and takes them for what there is.
 func (r *Registry) list(ctx context.Context) error {
-	entries, revision, err := r.opt.Store.List(ctx, docPrefix)
-	if err != nil {
-		return err
-	}
-	if revision < r.revision.Load() {
-		return errors.New("the store went back: it lists an older revision than one that was seen")
-	}
-	listed := make(map[string]bool, len(entries))
-	changes := make([]store.Change, 0, len(entries))
-	for _, e := range entries {
-		listed[e.Key] = true
-		changes = append(changes, store.Change{Entry: e})
-	}
-	for _, name := range r.table.Load().names { // what went while nobody watched
-		if v := r.view(name); (v.doc != nil || v.mark != nil) && !listed[docPrefix+name] {
-			changes = append(changes, store.Change{Entry: store.Entry{Key: docPrefix + name, Revision: revision}, Deleted: true})
+	var known []string
+	for _, name := range r.table.Load().names {
+		if v := r.view(name); v.doc != nil || v.mark != nil {
+			known = append(known, docPrefix+name)
 		}
 	}
-	r.apply(store.Batch{Revision: revision, Changes: changes})
-	return nil
+	b, err := store.Reread(ctx, r.opt.Store, docPrefix, r.revision.Load(), known)
+	if err == nil {
+		r.apply(b)
+	}
+	return err
 }
 
 // follow applies changes until ctx ends.

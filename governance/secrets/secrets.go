@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -55,14 +54,7 @@ type Secret struct {
 
 // For reports whether a resource may refer to the secret.
 func (s *Secret) For(resource string) bool {
-	return len(s.Resources) == 0 || slices.ContainsFunc(s.Resources, func(p string) bool { return matches(p, resource) })
-}
-
-// matches is path.Match for names, in which / is a character like any other.
-func matches(pattern, name string) bool {
-	const slash = "\x00"
-	ok, err := path.Match(strings.ReplaceAll(pattern, "/", slash), strings.ReplaceAll(name, "/", slash))
-	return err == nil && ok
+	return len(s.Resources) == 0 || slices.ContainsFunc(s.Resources, func(p string) bool { return resources.Glob(p, resource) })
 }
 
 type record struct {
@@ -134,35 +126,23 @@ func (s *Secrets) Revision() int64 {
 
 // list reads all anew.
 func (s *Secrets) list(ctx context.Context) error {
-	entries, revision, err := s.opt.Store.List(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	b := store.Batch{Revision: revision}
-	there := make(map[string]bool)
-	for _, e := range entries {
-		there[strings.TrimPrefix(e.Key, prefix)] = true
-		b.Changes = append(b.Changes, store.Change{Entry: e})
-	}
 	s.mu.RLock()
+	known, after := make([]string, 0, len(s.by)), s.revision
 	for name := range s.by {
-		if !there[name] {
-			b.Changes = append(b.Changes, store.Change{Entry: store.Entry{Key: prefix + name, Revision: revision}, Deleted: true})
-		}
+		known = append(known, prefix+name)
 	}
 	s.mu.RUnlock()
-	s.apply(b)
-	return nil
+	b, err := store.Reread(ctx, s.opt.Store, prefix, after, known)
+	if err == nil {
+		s.apply(b)
+	}
+	return err
 }
 
 // apply takes over what changed.
 func (s *Secrets) apply(b store.Batch) {
 	var names []string
 	s.mu.Lock()
-	if b.Revision < s.revision {
-		s.mu.Unlock()
-		return
-	}
 	for _, c := range b.Changes {
 		name := strings.TrimPrefix(c.Key, prefix)
 		was, had := s.by[name]
@@ -216,8 +196,8 @@ func (s *Secrets) Put(ctx context.Context, name string, value []byte, patterns [
 		return Secret{}, fmt.Errorf("secret %s: %d names of resources, at most %d", name, len(patterns), mostPatterns)
 	}
 	for _, p := range patterns {
-		if _, err := path.Match(p, ""); err != nil || p == "" {
-			return Secret{}, fmt.Errorf("secret %s: %q is no name of resources: write one as feed-cache or feed-*", name, p)
+		if p == "" {
+			return Secret{}, fmt.Errorf("secret %s: a name of resources is empty: write one as feed-cache or feed-*", name)
 		}
 	}
 	key := prefix + name

@@ -49,6 +49,30 @@ func Follow(ctx context.Context, s Store, f Follower) {
 	}
 }
 
+// Reread returns what a prefix holds as changes for whoever last saw revision after, and then knew of some keys: what is there, and
+// which of those are gone.
+func Reread(ctx context.Context, s Store, prefix string, after int64, known []string) (Batch, error) {
+	entries, revision, err := s.List(ctx, prefix)
+	if err != nil {
+		return Batch{}, err
+	}
+	if revision < after {
+		return Batch{}, errors.New("the store went back: it lists an older revision than one that was seen")
+	}
+	b := Batch{Revision: revision, Changes: make([]Change, 0, len(entries))}
+	there := make(map[string]struct{}, len(entries))
+	for _, e := range entries {
+		there[e.Key] = struct{}{}
+		b.Changes = append(b.Changes, Change{Entry: e})
+	}
+	for _, key := range known {
+		if _, ok := there[key]; !ok {
+			b.Changes = append(b.Changes, Change{Entry: Entry{Key: key, Revision: revision}, Deleted: true})
+		}
+	}
+	return b, nil
+}
+
 // Reign does what only the leader may do, whenever this process leads, until ctx ends or the store is closed. work returns when
 // its ctx ends, when the leadership is lost, or with an error, after which somebody leads anew. what is for the log.
 func Reign(ctx context.Context, s Store, office, me, what string, log *slog.Logger, work func(context.Context, Leadership) error) {
