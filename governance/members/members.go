@@ -176,34 +176,23 @@ func (m *Members) seen() int64 {
 
 // list reads all anew.
 func (m *Members) list(ctx context.Context) error {
-	entries, revision, err := m.opt.Store.List(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	b := store.Batch{Revision: revision}
-	there := map[string]bool{}
-	for _, e := range entries {
-		there[strings.TrimPrefix(e.Key, prefix)] = true
-		b.Changes = append(b.Changes, store.Change{Entry: e})
-	}
 	m.mu.Lock()
+	known, after := make([]string, 0, len(m.records)), m.revision
 	for agent := range m.records {
-		if !there[agent] {
-			b.Changes = append(b.Changes, store.Change{Entry: store.Entry{Key: prefix + agent}, Deleted: true})
-		}
+		known = append(known, prefix+agent)
 	}
 	m.mu.Unlock()
-	m.apply(b)
-	return nil
+	b, err := store.Reread(ctx, m.opt.Store, prefix, after, known)
+	if err == nil {
+		m.apply(b)
+	}
+	return err
 }
 
 // apply takes over what changed in the store.
 func (m *Members) apply(b store.Batch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if b.Revision < m.revision {
-		return
-	}
 	m.revision = b.Revision
 	for _, c := range b.Changes {
 		agent := strings.TrimPrefix(c.Key, prefix)
@@ -220,6 +209,9 @@ func (m *Members) apply(b store.Batch) {
 			}
 			continue
 		}
+		if had && was.revision == c.Revision { // read anew
+			continue
+		}
 		r := noted{revision: c.Revision}
 		if err := json.Unmarshal(c.Value, &r.record); err != nil {
 			m.opt.Log.Error("what an agent exports cannot be read and is left out", "agent", agent, "error", err)
@@ -227,7 +219,10 @@ func (m *Members) apply(b store.Batch) {
 		}
 		m.records[agent] = r
 		if here {
-			continue // the link is the newer word, or breaks soon
+			if r.Center == m.opt.Me { // what was written; the link may have said something else since
+				m.mark(agent)
+			}
+			continue // another centre has a newer link, and this one breaks soon
 		}
 		m.tell(agent, r)
 		if r.Center == m.opt.Me && !o.gone { // of an earlier process of this centre: the agent has the time of grace to come back
@@ -361,7 +356,7 @@ func (m *Members) others() []string {
 // judge says of the records of a centre that they are its word, or that it is gone; after the time of grace they are removed.
 func (m *Members) judge(center string, lives bool, now time.Time) {
 	m.mu.Lock()
-	var over []string
+	over := map[string]int64{} // revisions by agent
 	for agent, r := range m.records {
 		o, here := m.linked[agent]
 		if r.Center != center || here && !o.gone {
@@ -377,24 +372,21 @@ func (m *Members) judge(center string, lives bool, now time.Time) {
 			m.records[agent] = r
 			m.opt.Registry.Gone(agent, r.Boot)
 		case now.Sub(r.lost) > m.opt.Grace:
-			over = append(over, agent)
+			over[agent] = r.revision
 		}
 	}
 	m.mu.Unlock()
-	for _, agent := range over {
-		m.remove(agent)
+	for agent, revision := range over {
+		m.remove(agent, revision)
 	}
 }
 
-// remove deletes a record that nobody answers for.
-func (m *Members) remove(agent string) {
-	m.mu.Lock()
-	r := m.records[agent]
-	m.mu.Unlock()
+// remove deletes a record that nobody answers for, unless it is another one by now.
+func (m *Members) remove(agent string, revision int64) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
-	_, err := m.opt.Store.Commit(ctx, store.Txn{If: []store.Cond{{Key: prefix + agent, Revision: r.revision}}, Then: []store.Op{{Key: prefix + agent, Delete: true}}})
+	_, err := m.opt.Store.Commit(ctx, store.Txn{If: []store.Cond{{Key: prefix + agent, Revision: revision}}, Then: []store.Op{{Key: prefix + agent, Delete: true}}})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		m.opt.Log.Warn("what a dead centre wrote cannot be removed for now", "agent", agent, "center", r.Center, "error", err)
+		m.opt.Log.Warn("what a dead centre wrote cannot be removed for now", "agent", agent, "error", err)
 	}
 }

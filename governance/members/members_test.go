@@ -224,3 +224,59 @@ func TestManyAgents(t *testing.T) {
 	}
 	two.knows(t, strings.Join(want, "; "))
 }
+
+// late is a store whose watches tell of a change a while after it.
+type late struct{ store.Store }
+
+type lateWatch struct {
+	store.Watch
+	c chan store.Batch
+}
+
+func (w *lateWatch) C() <-chan store.Batch { return w.c }
+
+func (l late) Watch(ctx context.Context, prefix string, after int64) store.Watch {
+	w := &lateWatch{l.Store.Watch(ctx, prefix, after), make(chan store.Batch)}
+	go func() {
+		defer close(w.c)
+		for b := range w.Watch.C() {
+			store.Pause(ctx, 50*time.Millisecond)
+			w.c <- b
+		}
+	}()
+	return w
+}
+
+// A service goes down and comes back before its own centre has seen what it wrote of that.
+func TestThereAndBack(t *testing.T) {
+	s := newStore(t)
+	one, two := open(t, late{s}, "c1"), open(t, s, "c2")
+	up, down := services("x:1"), services("x:1")
+	down[0].Up = false
+	one.Export("a", "b1", up)
+	two.knows(t, "a: b1 x:1")
+	for one.center("a") != "c1" {
+		time.Sleep(time.Millisecond)
+	}
+	one.Export("a", "b1", down)
+	two.knows(t, "a: b1 x:1 down")
+	one.Export("a", "b1", up)
+	two.knows(t, "a: b1 x:1")
+}
+
+// A record that is to be removed since its centre is dead is another one by then: it stays.
+func TestRemoveIsOfWhatWasSeen(t *testing.T) {
+	s := newStore(t)
+	one, two := open(t, s, "c1"), open(t, s, "c2")
+	one.Export("a", "b1", services("x:1"))
+	two.knows(t, "a: b1 x:1")
+	two.mu.Lock()
+	seen := two.records["a"].revision
+	two.mu.Unlock()
+	one.Export("a", "b1", services("y:1"))
+	two.knows(t, "a: b1 y:1")
+	two.remove("a", seen)
+	if got := records(t, s); got != "a" {
+		t.Errorf("the store has records of %q", got)
+	}
+}
