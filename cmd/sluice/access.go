@@ -2,7 +2,7 @@ package main
 
 import (
 	"cmp"
-	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/internal/cli"
 )
 
@@ -28,11 +29,8 @@ func (v *userListCmd) Run(h *host) error {
 	var out struct {
 		Users []struct {
 			Name  string
-			Roles []struct {
-				Role   string
-				Select map[string]any
-			}
-			Seen time.Time
+			Roles []grant
+			Seen  time.Time
 		}
 	}
 	if err := v.do(http.MethodGet, "/v1/users", nil, nil, &out); err != nil {
@@ -42,13 +40,7 @@ func (v *userListCmd) Run(h *host) error {
 	for _, u := range out.Users {
 		var roles []string
 		for _, r := range u.Roles {
-			text := r.Role
-			if name, ok := r.Select["name"]; ok {
-				text += fmt.Sprintf(" on %v", name)
-			} else if len(r.Select) > 0 {
-				text += fmt.Sprintf(" on %v", r.Select)
-			}
-			roles = append(roles, text)
+			roles = append(roles, r.String())
 		}
 		seen := "never"
 		if !u.Seen.IsZero() {
@@ -69,11 +61,11 @@ type userSetCmd struct {
 
 // Run makes or changes a user.
 func (v *userSetCmd) Run(h *host) error {
-	g, err := grant(v.Role, v.On)
+	g, err := readGrant(v.Role, v.On)
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"roles": []any{g}, "why": v.Why}
+	in := map[string]any{"roles": []grant{g}, "why": v.Why}
 	if err := v.do(http.MethodPut, "/v1/users/"+url.PathEscape(v.Name), nil, in, nil); err != nil {
 		return err
 	}
@@ -81,30 +73,37 @@ func (v *userSetCmd) Run(h *host) error {
 	return err
 }
 
-// grant is a role, for all resources or for some: a name, or pairs of name, kind and label.KEY.
-func grant(role, on string) (map[string]any, error) {
-	g := map[string]any{"role": role}
+// grant is a role, for all resources or for some.
+type grant struct {
+	Role   string            `json:"role"`
+	Select *command.Selector `json:"select,omitempty"`
+}
+
+// String writes it as `--role` and `--on` read it.
+func (g grant) String() string {
+	if g.Select == nil {
+		return g.Role
+	}
+	return g.Role + " on " + g.Select.String()
+}
+
+// readGrant reads --role and --on, which is a name, or pairs of name, kind and label.KEY.
+func readGrant(role, on string) (grant, error) {
+	g := grant{Role: role}
 	if on == "" {
 		return g, nil
 	}
 	if !strings.Contains(on, "=") {
 		on = "name=" + on
 	}
-	scope, labels := map[string]any{}, map[string]string{}
-	for _, pair := range strings.Fields(on) {
-		key, value, ok := strings.Cut(pair, "=")
-		label, isLabel := strings.CutPrefix(key, "label.")
-		switch {
-		case !ok || value == "" || !isLabel && key != "name" && key != "kind":
-			return nil, fmt.Errorf("%q says no resources: write a name such as feed-*, or name=feed-* kind=redis label.team=feed", pair)
-		case isLabel:
-			labels[label] = value
-			scope["labels"] = labels
-		default:
-			scope[key] = value
-		}
+	scope, err := command.ParseSelector(on)
+	if err == nil && scope.IDC != "" {
+		err = errors.New("roles are for whole resources, not for an idc")
 	}
-	g["select"] = scope
+	if err != nil {
+		return g, fmt.Errorf("--on: %w: write a name such as feed-*, or name=feed-* kind=redis label.team=feed", err)
+	}
+	g.Select = &scope
 	return g, nil
 }
 
@@ -191,26 +190,4 @@ func (r *centerRemote) remove(h *host, path, name, why string) error {
 	}
 	_, err := fmt.Fprintf(h.stdout, "%s is removed\n", cli.Clean(name))
 	return err
-}
-
-// post sends a request of one of the verbs below `center`.
-func (r *centerRemote) post(path string, in, out any) error {
-	return r.do(http.MethodPost, path, nil, in, out)
-}
-
-func (r *centerRemote) do(method, path string, q url.Values, in, out any) error {
-	data, named := r.Data, r.Data != ""
-	if !named {
-		data = "center"
-	}
-	token, err := cli.FindToken(r.At, r.Token, data, named)
-	if err != nil {
-		return err
-	}
-	c, err := cli.NewClient(r.At, token)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return c.Do(context.Background(), method, path, q, in, out)
 }

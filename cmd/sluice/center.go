@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/sluice-mesh/sluice/agent"
 	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/governance"
+	"github.com/sluice-mesh/sluice/internal/cli"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -76,6 +79,28 @@ type centerRemote struct {
 	Data  string `help:"Data folder of the centre; default: ./center." env:"SLUICE_CENTER_DATA" placeholder:"FOLDER"`
 }
 
+// post sends a request of one of the verbs below `center`.
+func (r *centerRemote) post(path string, in, out any) error {
+	return r.do(http.MethodPost, path, nil, in, out)
+}
+
+func (r *centerRemote) do(method, path string, q url.Values, in, out any) error {
+	data, named := r.Data, r.Data != ""
+	if !named {
+		data = "center"
+	}
+	token, err := cli.FindToken(r.At, r.Token, data, named)
+	if err != nil {
+		return err
+	}
+	c, err := cli.NewClient(r.At, token)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Do(context.Background(), method, path, q, in, out)
+}
+
 type centerLoginCmd struct {
 	User string `help:"Who logs in; made with the role when there is no such user." default:"admin" placeholder:"NAME"`
 	Role string `help:"Role of a new user." enum:"viewer,operator,owner,admin" default:"admin"`
@@ -130,12 +155,12 @@ type centerTokenCmd struct {
 
 // Run prints the token.
 func (v *centerTokenCmd) Run(h *host) error {
-	g, err := grant(v.Role, v.On)
+	g, err := readGrant(v.Role, v.On)
 	if err != nil {
 		return err
 	}
 	var out struct{ Token string }
-	if err := v.post("/v1/tokens", map[string]any{"name": v.Name, "roles": []any{g}, "for": v.For, "why": v.Why}, &out); err != nil {
+	if err := v.post("/v1/tokens", map[string]any{"name": v.Name, "roles": []grant{g}, "for": v.For, "why": v.Why}, &out); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(h.stdout, out.Token)

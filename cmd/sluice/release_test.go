@@ -21,19 +21,3 @@ func TestReadStage(t *testing.T) {
 		}
 	}
 }
-
-func TestGrant(t *testing.T) {
-	for on, want := range map[string]map[string]any{
-		"":       {"role": "owner"},
-		"feed-*": {"role": "owner", "select": map[string]any{"name": "feed-*"}},
-		"kind=redis label.team=feed label.tier=cache": {"role": "owner", "select": map[string]any{"kind": "redis", "labels": map[string]string{"team": "feed", "tier": "cache"}}},
-		"idc=yf":      nil,
-		"name=":       nil,
-		"name=x feed": nil,
-	} {
-		got, err := grant("owner", on)
-		if want == nil && err == nil || want != nil && (err != nil || !reflect.DeepEqual(got, want)) {
-			t.Errorf("%q is %v, %v; want %v", on, got, err, want)
-		}
-	}
-}

@@ -136,7 +136,7 @@ func TestMoreVerbs(t *testing.T) {
 	})
 
 	v.must(v.say("center", "user", "set", "mei", "--role", "owner", "--on", "feed-*"), "mei: owner", "sluice center login --user mei")
-	v.must(v.say("center", "user"), "mei", "owner on feed-*")
+	v.must(v.say("center", "user"), "mei", "owner on name=feed-*")
 	v.must(v.say("center", "login", "--user", "mei"), "/login?code=")
 	v.must(v.say("center", "user", "remove", "mei"), "mei is removed")
 	value := filepath.Join(t.TempDir(), "value")
