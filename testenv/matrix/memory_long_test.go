@@ -30,7 +30,7 @@ func TestLongRow21SlowReaders(t *testing.T) {
 		l.inject(func() { conns = l.connect(20, send(request)) })
 		l.visible("calls that wait", func(now scrape) bool { return now.sum("sluice_inflight", "resource", "cache") >= 20 })
 		// Calls that were already queued behind such a reply on a shared connection wait for it as long as they may.
-		if !l.healthy(6*time.Second, 2*time.Second) {
+		if !l.healthy(2*time.Second, 500*time.Millisecond) || !l.healthy(6*time.Second, 2*time.Second) {
 			t.Errorf("others are not served: %+v", l.main.Counts())
 		}
 		if n := l.main.Counts().Errors; n > 8 {

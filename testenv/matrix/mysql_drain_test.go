@@ -229,7 +229,8 @@ func TestRow23MySQLSettingsChange(t *testing.T) {
 	running.Wait()
 	t.Logf("%d rows; errors %v", told, ends)
 	for how := range ends {
-		if how == "1053" || !alone && ends[how] <= 2 { // a command that was still on its way, which a busy machine makes long
+		crossed := strings.HasPrefix(how, "closed without an answer") // its command was still on its way: leave.go
+		if how == "1053" || crossed && !alone && ends[how] <= 2 {
 			continue
 		}
 		t.Errorf("%d times: %s", ends[how], how)
