@@ -18,21 +18,26 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 
 run: build ## the whole demo on embedded servers: prints where to look and what to type
 	@$(GO) build -o bin/demo ./testenv/demo
-	@bin/demo -sluice $(BIN) $(DEMOFLAGS)
+	@$(GO) build -C testenv/motan/peer -o $(CURDIR)/bin/motan-peer .
+	@bin/demo -sluice $(BIN) -motan bin/motan-peer $(DEMOFLAGS)
 
 build: ## bin/sluice
 	@mkdir -p bin
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/sluice
 
-# Results are not cached: many tests start the agent as a program, and go test does not see that it changed. Long tests run
-# one package at a time, since they measure.
+# Packages whose long tests measure, so that they run by themselves.
+MEASURE   := /resources/|/testenv/(matrix|journey)
+LONG      := -race -count=1 -tags long -run Long -timeout 30m
+
+# Results are not cached: many tests start the agent as a program, and go test does not see that it changed.
 # Two passes: with the race detector, then the allocation gates alone without it, because it allocates by itself.
 test: deps ## everything against real servers, under 15 minutes on 2 cores
-	$(GO) test -race -count=1 -timeout 10m $(TESTFLAGS) $(PKG)
+	@GO=$(GO) internal/tools/gotest.sh -race -count=1 -timeout 10m $(TESTFLAGS) -- $(PKG)
 	@GO=$(GO) internal/tools/allocs.sh $(PKG)
 
 test-long: deps ## what takes longer: files *_long_test.go (build tag long), then fuzzing of every parser
-	$(GO) test -race -count=1 -p 1 -tags long -run Long -timeout 30m $(TESTFLAGS) $(PKG)
+	@GO=$(GO) internal/tools/gotest.sh $(LONG) -p 2 $(TESTFLAGS) -- $$($(GO) list $(PKG) | grep -Ev '$(MEASURE)')
+	@GO=$(GO) internal/tools/gotest.sh $(LONG) -p 1 $(TESTFLAGS) -- $$($(GO) list $(PKG) | grep -E '$(MEASURE)')
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(FUZZTIME)
 
 bench: build deps ## agent, twemproxy and HAProxy side by side: CPU for a request, throughput, latency, memory

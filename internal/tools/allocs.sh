@@ -12,7 +12,7 @@ gates=$("$go" list -f '{{$p := .}}{{range .TestGoFiles}}{{$p.ImportPath}} {{$p.D
 		[ -n "$package" ] || continue
 		awk -v package="$package" '
 			/^func / { name = $2; sub(/\(.*/, "", name) }
-			/AllocsPerRun\(|conformance\.[A-Z]/ { print package, (name ~ /^Test/ ? name : "Test.*") }
+			/AllocsPerRun\(|conformance\.[A-Z]|\.Mallocs/ { print package, (name ~ /^Test/ ? name : "Test.*") }
 		' "$file"
 	done | sort -u)
 if [ -z "$gates" ]; then

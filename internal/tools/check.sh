@@ -43,11 +43,30 @@ reference() {
 	return $rc
 }
 
+# nested runs a command in each module that lies inside of this one: ./... does not go there.
+nested() {
+	local dir bad=0
+	while IFS= read -r dir; do
+		(cd "$dir" && "$@") || bad=1
+	done < <(find . -mindepth 2 -name go.mod -not -path './.cache/*' -not -path '*/node_modules/*' -not -path '*/testdata/*' -printf '%h\n')
+	return $bad
+}
+
+# nested_staticcheck runs this module's staticcheck in the others.
+nested_staticcheck() {
+	local program
+	program=$("$go" tool -n staticcheck) || return
+	nested "$program" ./...
+}
+
 check 'format' unformatted
 check 'shell scripts' shell
 check 'vet' "$go" vet ./...
 check 'vet, long tests' "$go" vet -tags long ./...
 check 'staticcheck' "$go" run honnef.co/go/tools/cmd/staticcheck ./...
+check 'nested modules, vet' nested "$go" vet ./...
+check 'nested modules, staticcheck' nested_staticcheck
+check 'nested modules, go.mod is tidy' nested "$go" mod tidy -diff
 check 'layering and house rules' "$go" test -count=1 ./internal/layering
 check 'docs/reference.md is current' reference
 check 'go.mod is tidy' "$go" mod tidy -diff

@@ -14,7 +14,10 @@ import (
 	_ "github.com/sluice-mesh/sluice/agent/filter/standard" // the filters of cmd/sluice
 	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/governance"
-	_ "github.com/sluice-mesh/sluice/resources/mysql" // the kinds of cmd/sluice
+	_ "github.com/sluice-mesh/sluice/resources/grpc" // the kinds of cmd/sluice
+	_ "github.com/sluice-mesh/sluice/resources/http"
+	_ "github.com/sluice-mesh/sluice/resources/motan"
+	_ "github.com/sluice-mesh/sluice/resources/mysql"
 	_ "github.com/sluice-mesh/sluice/resources/redis"
 )
 
