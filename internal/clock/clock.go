@@ -1,5 +1,3 @@
-// Package clock gives the monotonic time of the data plane: nanoseconds since the process started, never set back by a
-// change of the wall clock. Deadlines, breakers, limiters and latencies use it; only logs and certificates use wall time.
 package clock
 
 import "time"
