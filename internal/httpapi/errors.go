@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,44 +14,45 @@ type Error struct {
 	Status  int    `json:"-"`
 	Code    string `json:"code"` // one word, for programs
 	Message string `json:"message"`
-	Path    string `json:"path,omitempty"` // the field that is wrong: "policy.timeout"
+	Path    string `json:"path,omitempty"`       // the field that is wrong: "policy.timeout"
+	Say     any    `json:"messageSay,omitempty"` // Message in a form that pages can say in another language; nil: it has none
 }
 
 func (e *Error) Error() string { return e.Message }
 
 // NotFound says that there is no such thing.
 func NotFound(format string, args ...any) *Error {
-	return &Error{http.StatusNotFound, "not_found", fmt.Sprintf(format, args...), ""}
+	return &Error{http.StatusNotFound, "not_found", fmt.Sprintf(format, args...), "", nil}
 }
 
 // Invalid says that what was sent is wrong; path names the field, "" when it is not one field.
 func Invalid(path, format string, args ...any) *Error {
-	return &Error{http.StatusBadRequest, "invalid", fmt.Sprintf(format, args...), path}
+	return &Error{http.StatusBadRequest, "invalid", fmt.Sprintf(format, args...), path, nil}
 }
 
 // Conflict says that the state does not allow it.
 func Conflict(format string, args ...any) *Error {
-	return &Error{http.StatusConflict, "conflict", fmt.Sprintf(format, args...), ""}
+	return &Error{http.StatusConflict, "conflict", fmt.Sprintf(format, args...), "", nil}
 }
 
 // Unavailable says that it cannot be done now.
 func Unavailable(format string, args ...any) *Error {
-	return &Error{http.StatusServiceUnavailable, "unavailable", fmt.Sprintf(format, args...), ""}
+	return &Error{http.StatusServiceUnavailable, "unavailable", fmt.Sprintf(format, args...), "", nil}
 }
 
 // Unauthorized says that nobody known asks.
 func Unauthorized(format string, args ...any) *Error {
-	return &Error{http.StatusUnauthorized, "unauthorized", fmt.Sprintf(format, args...), ""}
+	return &Error{http.StatusUnauthorized, "unauthorized", fmt.Sprintf(format, args...), "", nil}
 }
 
 // Forbidden says that whoever asks may not.
 func Forbidden(format string, args ...any) *Error {
-	return &Error{http.StatusForbidden, "forbidden", fmt.Sprintf(format, args...), ""}
+	return &Error{http.StatusForbidden, "forbidden", fmt.Sprintf(format, args...), "", nil}
 }
 
 // Changed says that a condition on an entity tag or a revision does not hold any more.
 func Changed(format string, args ...any) *Error {
-	return &Error{http.StatusPreconditionFailed, "changed", fmt.Sprintf(format, args...), ""}
+	return &Error{http.StatusPreconditionFailed, "changed", fmt.Sprintf(format, args...), "", nil}
 }
 
 // Fail answers with an error. One that is no [Error] is logged, and answered as an internal one.
@@ -60,10 +62,10 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	switch {
 	case errors.As(err, &e):
 	case errors.As(err, &tooLarge):
-		e = &Error{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), ""}
+		e = &Error{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), "", nil}
 	default:
 		log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		e = &Error{http.StatusInternalServerError, "internal", err.Error(), ""}
+		e = &Error{http.StatusInternalServerError, "internal", err.Error(), "", nil}
 	}
 	Reply(w, e.Status, map[string]*Error{"error": e})
 }
@@ -71,10 +73,13 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 // Reply answers with JSON.
 func Reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	enc.Encode(v) // an error means that the client left
+	enc.Encode(v) // our own types can be encoded
+	text := pack(w, body.Bytes())
+	w.WriteHeader(status)
+	w.Write(text) // an error means that the client left
 }
 
 // NoRoute answers in our shape what a mux has no handler for; h is the mux's own answer.
@@ -83,7 +88,7 @@ func NoRoute(w http.ResponseWriter, r *http.Request, log *slog.Logger, h http.Ha
 	h.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allow)
-		Fail(w, r, log, &Error{probe.status, "method_not_allowed", r.Method + " is not for this path: use " + allow, ""})
+		Fail(w, r, log, &Error{probe.status, "method_not_allowed", r.Method + " is not for this path: use " + allow, "", nil})
 		return
 	}
 	Fail(w, r, log, NotFound("there is nothing at %s", Quoted(r.URL.Path)))

@@ -29,7 +29,7 @@ func GuardHost(r *http.Request, hosts []string, what string) *Error {
 		slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
 	if !ours {
 		return &Error{http.StatusForbidden, "bad_host",
-			"the Host " + Quoted(host) + " is not " + what + ": use its address, localhost, or a name that it was told is its own", ""}
+			"the Host " + Quoted(host) + " is not " + what + ": use its address, localhost, or a name that it was told is its own", "", nil}
 	}
 	return nil
 }
@@ -39,11 +39,11 @@ func GuardOrigin(r *http.Request, what string) *Error {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		u, err := url.Parse(origin)
 		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-			return &Error{http.StatusForbidden, "bad_origin", "the Origin " + Quoted(origin) + " is not " + what, ""}
+			return &Error{http.StatusForbidden, "bad_origin", "the Origin " + Quoted(origin) + " is not " + what, "", nil}
 		}
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-		return &Error{http.StatusForbidden, "bad_origin", "the request comes from another site's page", ""}
+		return &Error{http.StatusForbidden, "bad_origin", "the request comes from another site's page", "", nil}
 	}
 	return nil
 }
