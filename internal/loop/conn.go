@@ -3,6 +3,8 @@ package loop
 import (
 	"io"
 	"net"
+
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // Handler reacts to what happens on a connection.
@@ -38,6 +40,7 @@ const (
 	stKeep                 // written bytes are kept until Release
 	stStarted              // the poller or the goroutines know it
 	stReadable             // polled: registered for reading
+	stAbort                // the peer is to see a reset
 )
 
 // Conn is a connection on a loop.
@@ -55,7 +58,17 @@ type Conn struct {
 	// positions in out; base is the stream position of out[0].
 	head, sent int
 	base       uint64
+
+	marks []mark // of OnWritten
 }
+
+// mark asks to be told when what was appended before pos was written.
+type mark struct {
+	pos uint64 // unset: what is appended until the end of the round
+	f   func(at int64)
+}
+
+const unset = ^uint64(0)
 
 // Loop returns the connection's loop.
 func (c *Conn) Loop() *Loop { return c.loop }
@@ -125,6 +138,43 @@ func (c *Conn) Position() uint64 { return c.base + uint64(len(c.out)) }
 // Sent returns the stream position up to which bytes were handed to the system.
 func (c *Conn) Sent() uint64 { return c.base + uint64(c.sent) }
 
+// OnWritten calls f once, on the loop, when everything that is appended until the end of this round was handed to the system,
+// with the time of that; with 0 when the connection is closed before. It is for what is measured now and then: it allocates, and
+// reads the clock.
+func (c *Conn) OnWritten(f func(at int64)) {
+	if c.state&stClosed != 0 {
+		f(0)
+		return
+	}
+	c.marks = append(c.marks, mark{unset, f})
+	c.touch()
+}
+
+// place says of marks that were made in this round where they are.
+func (c *Conn) place() {
+	for i := len(c.marks) - 1; i >= 0 && c.marks[i].pos == unset; i-- {
+		c.marks[i].pos = c.Position()
+	}
+}
+
+// told tells those who wait in OnWritten; at is 0 when the connection is gone.
+func (c *Conn) told(at int64) {
+	marks, n := c.marks, 0
+	c.marks = nil // who is told may ask again
+	for _, m := range marks {
+		if at == 0 || m.pos <= c.Sent() {
+			m.f(at)
+		} else {
+			marks[n] = m
+			n++
+		}
+	}
+	clear(marks[n:])
+	if n > 0 {
+		c.marks = append(marks[:n], c.marks...)
+	}
+}
+
 // Kept returns n bytes at stream position pos, which must not have been released; nil when they were.
 func (c *Conn) Kept(pos uint64, n int) []byte {
 	if pos < c.base+uint64(c.head) || pos+uint64(n) > c.Position() {
@@ -181,6 +231,13 @@ func (c *Conn) Close(err error) {
 	c.state |= stClosed
 	c.err = err
 	c.loop.closed = append(c.loop.closed, c)
+}
+
+// Abort is Close, but that the peer sees a reset and no orderly end, where the system can do that: what it got so far is
+// not all there was to come.
+func (c *Conn) Abort(err error) {
+	c.state |= stAbort
+	c.Close(err)
 }
 
 // CloseAfterFlush closes the connection when everything appended so far has been written. Nothing more is read.
@@ -244,11 +301,17 @@ func (c *Conn) turn() {
 	if c.state&stClosed != 0 || c.state&stStarted == 0 {
 		return
 	}
+	if c.marks != nil {
+		c.place()
+	}
 	if c.sent < len(c.out) && c.state&stWriting == 0 {
 		c.flush()
 	}
 	if c.state&stClosed != 0 {
 		return
+	}
+	if c.marks != nil {
+		c.told(clock.Now())
 	}
 	if err := c.watch(); err != nil {
 		c.Close(err)
@@ -296,8 +359,9 @@ func (c *Conn) fail(err error) {
 
 // release frees what the connection holds, after OnClose.
 func (c *Conn) release() {
+	c.told(0)
 	if c.net != nil {
-		c.net.close(c.loop)
+		c.net.close(c.loop, c.state&stAbort != 0)
 	} else {
 		c.loop.poll.remove(c)
 	}

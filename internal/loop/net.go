@@ -118,12 +118,27 @@ func (n *netConn) written(c *Conn, piece []byte, err error) {
 	c.touch()
 }
 
-// close ends both goroutines. Closing a TLS connection may write and so wait; the loop does not.
-func (n *netConn) close(l *Loop) {
+// close ends both goroutines. Closing a TLS connection may write and so wait; the loop does not. One that is aborted does
+// not write that all is well.
+func (n *netConn) close(l *Loop, abort bool) {
 	close(n.stop)
 	l.adapters.Add(1)
 	go func() {
 		defer l.adapters.Done()
+		if abort {
+			reset(n.nc)
+		}
 		_ = n.nc.Close()
 	}()
+}
+
+// reset closes the connection below a TLS connection so that the peer sees a reset.
+func reset(nc net.Conn) {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = t.NetConn()
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+		_ = t.Close()
+	}
 }

@@ -167,6 +167,9 @@ func (p *poller) remove(c *Conn) {
 	if c.fd < len(p.byFD) && p.byFD[c.fd] == c {
 		p.byFD[c.fd] = nil
 	}
+	if c.state&stAbort != 0 {
+		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
 	_ = unix.Close(c.fd)
 	c.fd = -1
 }
