@@ -25,7 +25,7 @@ type edge struct {
 
 const (
 	// commands are the programs: they may know everything.
-	commands = "cmd/... testenv/demo/... testenv/bench/... internal/tools/..."
+	commands = "cmd/... testenv/demo/... testenv/bench/... testenv/extension internal/tools/..."
 	// kinds are the drivers; the contract, resources itself, is not among them.
 	kinds = "resources/*/..."
 )
@@ -100,17 +100,29 @@ var edges = []edge{
 
 	// Inside the centre: the rooms keep their own, and meet in the store; the api and the centre itself see all of them.
 	{
-		From: "governance/store/...", To: "governance governance/audit/... governance/auth/... governance/secrets/... governance/members/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/api/... governance/ui/...",
+		From: "governance/store/...", To: "governance governance/audit/... governance/auth/... governance/secrets/... governance/members/... governance/peers/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/api/... governance/ui/...",
 		Reason: "the store keeps bytes under keys, whatever they mean",
 	},
 	{
 		From: "governance/audit/... governance/auth/... governance/secrets/... governance/members/... governance/registry/... governance/command/... governance/series/... governance/fleet/... governance/ui/...",
-		To:   "governance governance/audit/... governance/auth/... governance/secrets/... governance/members/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/api/... governance/ui/...", Siblings: 1,
+		To:   "governance governance/audit/... governance/auth/... governance/secrets/... governance/members/... governance/peers/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/fleet/... governance/api/... governance/ui/...", Siblings: 1,
 		Reason: "each room of the centre is tested alone; the api and the centre put them together",
 	},
 	{
-		From: "governance/rollout/...", To: "governance governance/audit/... governance/auth/... governance/series/... governance/fleet/... governance/api/... governance/ui/...",
+		From: "governance/rollout/...", To: "governance governance/audit/... governance/auth/... governance/peers/... governance/series/... governance/fleet/... governance/api/... governance/ui/...",
 		Reason: "a plan is made of commands and documents; what agents and series say of it comes by its own small interfaces",
+	},
+	{
+		From: "governance/peers/...", To: "governance governance/audit/... governance/auth/... governance/secrets/... governance/members/... governance/registry/... governance/command/... governance/rollout/... governance/series/... governance/api/... governance/ui/...",
+		Reason: "centres tell each other of agents and reports as they are: what becomes of them is the business of the rooms that have them",
+	},
+	{
+		From: "governance/question/...", To: "governance governance/...",
+		Reason: "it has the books of questions over any link, and knows neither who asks nor who answers",
+	},
+	{
+		From: "governance/say/...", To: "governance governance/...",
+		Reason: "it has the words for what the rooms say, and knows none of them",
 	},
 	{
 		From: "governance/fleet/... governance/series/...", To: "governance/store/...",
@@ -147,12 +159,28 @@ var edges = []edge{
 		Reason: "the cluster and the retry law serve the runtime and are tested without it",
 	},
 	{
+		From: "agent/discovery/...", To: "agent agent/runtime/... agent/filter/... agent/cluster/... agent/balance/... agent/ha/... config/... agent/control/... agent/admin/... agent/listen/... agent/link/...",
+		Reason: "a source tells what its registry says; who believes it, and from where its options were read, is decided above",
+	},
+	{
+		From: "agent/discovery", To: "agent/discovery/*/...",
+		Reason: "what sources share does not know them; which ones there are is decided by the agent that opens them",
+	},
+	{
+		From: "agent/discovery/*/...", Except: "agent/discovery/discoverytest/...", To: "agent/discovery/*/...", Siblings: 2,
+		Reason: "each source stands for one registry; what two of them share belongs into agent/discovery",
+	},
+	{
 		From: "agent/runtime/...", To: "agent config/... agent/control/... agent/admin/... agent/listen/...",
 		Reason: "the runtime takes specs and commands as values; who read them from where is the agent's business",
 	},
 	{
 		From: "agent/listen/...", To: "agent agent/runtime/... agent/filter/... agent/cluster/... config/... agent/control/... agent/admin/...",
 		Reason: "a listener hands connections to a function",
+	},
+	{
+		From: "agent/gateway/...", To: "agent agent/runtime/... agent/filter/... agent/cluster/... agent/balance/... agent/ha/... config/... agent/control/... agent/admin/... agent/listen/...",
+		Reason: "a gateway is a client of a resource, which a function connects it to: it knows protocols and the contract",
 	},
 	{
 		From: "agent/admin/...", To: "agent",
@@ -174,11 +202,11 @@ var edges = []edge{
 		Reason: "codecs have no state that others share; protocols/mysql pools the states of compressors, which hold nothing between two frames",
 	},
 	{
-		From: "...", Except: commands + " testenv/... agent/filter/conformance/... agent/admin/admintest/... agent/link/linktest/... governance/store/storetest/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",
-		Reason: "tests belong into test files; what tests of several packages import is testenv, admintest, linktest and the conformance suites of filters and stores",
+		From: "...", Except: commands + " testenv/... agent/filter/conformance/... agent/admin/admintest/... agent/discovery/discoverytest/... agent/link/linktest/... governance/store/storetest/... resources/servicetest/...", Direct: true, To: "ext:testing ext:testing/synctest ext:net/http/httptest",
+		Reason: "tests belong into test files; what tests of several packages import is testenv, admintest, linktest and the conformance suites of filters, sources and stores",
 	},
 	{
-		From: "...", Except: "agent/admin/admintest/... agent/filter/conformance/... agent/link/linktest/... governance/store/storetest/...", To: "agent/admin/admintest/... agent/filter/conformance/... agent/link/linktest/... governance/store/storetest/...",
+		From: "...", Except: "agent/admin/admintest/... agent/discovery/discoverytest/... agent/filter/conformance/... agent/link/linktest/... governance/store/storetest/... resources/servicetest/...", To: "agent/admin/admintest/... agent/discovery/discoverytest/... agent/filter/conformance/... agent/link/linktest/... governance/store/storetest/... resources/servicetest/...",
 		Reason: "these exist for tests and must not be linked into a program",
 	},
 	{
@@ -197,6 +225,10 @@ var edges = []edge{
 		From: "...", Except: commands + " testenv/... governance/store/storetest/...", Direct: true,
 		To:     "ext:github.com/alicebob/miniredis/... ext:github.com/google/go-cmp/... ext:go.uber.org/goleak/... ext:pgregory.net/rapid/...",
 		Reason: "embedded servers and test libraries are for tests and the demo",
+	},
+	{
+		From: "...", Except: "agent/discovery/zookeeper/... testenv/... " + commands, Direct: true, To: "ext:github.com/go-zookeeper/...",
+		Reason: "what the library leaves open, such as deadlines and pauses, is added in one place",
 	},
 	{
 		From: "protocols/... resources agent/balance/... agent/filter/... agent/ha/... agent/cluster/... agent/runtime/...", Direct: true,

@@ -46,6 +46,8 @@ var hotFiles = []hot{
 	{"internal/clock", "*"},
 	{"internal/loop", "*"},
 	{"protocols/resp", "*"},
+	{"protocols/http1", "*"},
+	{"resources/http", "call.go clock.go conn.go request.go dispatch.go pool.go upstream.go answer.go view.go"},
 	{"metrics", "cell.go histogram.go"},
 	{"resources", "call.go session.go fault.go"},
 	{"resources/redis", "call.go dispatch.go keys.go session.go shard.go upstream.go"},
@@ -72,4 +74,9 @@ type variable struct {
 var mutable = []variable{
 	{"resources.drivers", "the registry of kinds, filled by init functions of the drivers that a command links"},
 	{"agent/filter.registry", "the registry of filters, filled by init functions of the filters that a command links"},
+	{"agent/balance.registry", "the registry of balances of one's own, filled likewise"},
+	{"agent/ha.registry", "the registry of strategies of one's own, filled likewise"},
+	{"protocols/serial.registered", "the registry of serializations of one's own, filled likewise"},
+	{"resources.registries", "the kinds of registries that a spec may name, filled likewise"},
+	{"agent/discovery.openers", "how the sources of these kinds are opened, filled by init functions of the sources that a command links"},
 }
