@@ -11,8 +11,8 @@
 //	Hello                                    ->
 //	                                         <-       Welcome, Update (all, or what changed since Hello.Have)
 //	Result (in force, or refused and why)    ->
-//	State, Report, Export, Ping              ->
-//	                                         <-       Update, Ask, Tune, Pong
+//	State, Report, Export, Ping with a clock ->
+//	                                         <-       Update, Ask, Tune, Pong with a clock
 //	Answer                                   ->
 //
 // # Frames

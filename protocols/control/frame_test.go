@@ -52,10 +52,11 @@ func TestGoldenMessages(t *testing.T) {
 		into    any
 	}{
 		"hello": {TypeHello, &Hello{Protocol: 1, Name: "feed-web-7", Application: "feed-web", IDC: "yf", Version: "1.0", Host: "h",
-			Labels: map[string]string{"tier": "web"}, Boot: "b00t", Started: 1700000000000, Kinds: []string{"redis"}, Wants: []string{"feed-cache"},
+			Labels: map[string]string{"tier": "web"}, Boot: "b00t", Started: 1700000000000, Now: 1700000001000, Kinds: []string{"redis"}, Wants: []string{"feed-cache"},
 			Owns: []Owned{{Name: "x", Hash: "0011223344556677", Spec: json.RawMessage(`{"kind":"redis"}`), Also: true}},
 			Have: Have{Cluster: "c1", Revision: 42}}, &Hello{}},
-		"welcome": {TypeWelcome, &Welcome{Protocol: 1, Center: "a", Cluster: "c1", Heartbeat: 5e9, Report: 10e9}, &Welcome{}},
+		"welcome": {TypeWelcome, &Welcome{Protocol: 1, Center: "a", Cluster: "c1", Heartbeat: 5e9, Report: 10e9, Now: 1700000000000}, &Welcome{}},
+		"ping":    {TypePing, &Clock{Now: 1700000000000}, &Clock{}},
 		"update": {TypeUpdate, &Update{Revision: 43, Full: true, Resources: []Resource{{Name: "feed-cache", Revision: 40, Hash: Hash([]byte(`{"kind":"redis"}`)),
 			Spec: json.RawMessage(`{"kind":"redis"}`)}}, Removed: []string{"old"}, Commands: []json.RawMessage{json.RawMessage(`{"id":"g-1"}`)}, Undone: []string{"g-0"}}, &Update{}},
 		"result": {TypeResult, &Result{Revision: 43, Lines: []Line{{Resource: "feed-cache", Hash: "0011223344556677"},
@@ -187,6 +188,23 @@ func TestHashSurvivesTheWay(t *testing.T) {
 	}
 }
 
+// Versions before Clock send empty pings and pongs, later ones may say more.
+func TestClocks(t *testing.T) {
+	for payload, want := range map[string]int64{
+		"": 0, "{}": 0, `{"now":1700000000000,"later":"key"}`: 1700000000000, `{"now":-1}`: 0, `{"now":253402300800000}`: 0,
+	} {
+		c, err := DecodeClock(TypePong, []byte(payload))
+		if err != nil || Said(c.Now) != (want != 0) || want != 0 && c.Now != want {
+			t.Errorf("%q: %+v, said %v, %v", payload, c, Said(c.Now), err)
+		}
+	}
+	for _, payload := range []string{"x", `{"now":"noon"}`, `{"now":1e300}`} {
+		if c, err := DecodeClock(TypePing, []byte(payload)); err == nil {
+			t.Errorf("%q: %+v", payload, c)
+		}
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add([]byte(""), 1)
 	f.Add(AppendFrame(AppendFrame(nil, TypePong, nil), TypeUpdate, []byte(`{"revision":1}`)), 3)
@@ -220,8 +238,9 @@ func FuzzMessages(f *testing.F) {
 	f.Add(uint8(TypeUpdate), []byte(`{"revision":1,"resources":[{"name":"a","spec":{}}]}`))
 	f.Add(uint8(TypeHello), []byte(`{"name":"a","later":"key"}`))
 	f.Add(uint8(TypeAnswer), []byte(`{"id":1,"body":"e30="}`))
+	f.Add(uint8(11), []byte(`{"now":1700000000000}`))
 	f.Fuzz(func(t *testing.T, kind uint8, payload []byte) {
-		into := []any{&Hello{}, &Result{}, &State{}, &Answer{}, &Export{}, &Welcome{}, &Update{}, &Ask{}, &Cancel{}, &Tune{}, &Bye{}}[int(kind)%11]
+		into := []any{&Hello{}, &Result{}, &State{}, &Answer{}, &Export{}, &Welcome{}, &Update{}, &Ask{}, &Cancel{}, &Tune{}, &Bye{}, &Clock{}}[int(kind)%12]
 		if Decode(Type(kind), payload, into) != nil {
 			return
 		}

@@ -19,14 +19,14 @@ const (
 	TypeState  Type = 4 // State: resources and endpoints as the agent sees them
 	TypeAnswer Type = 5 // Answer: to an Ask
 	TypeExport Type = 6 // Export: services that the agent vouches for; replaces the one before
-	TypePing   Type = 7 // nothing; answered with TypePong
+	TypePing   Type = 7 // Clock: the agent's; answered with TypePong
 
 	TypeWelcome Type = 129 // Welcome: answers Hello
 	TypeUpdate  Type = 130 // Update: resources and commands
 	TypeAsk     Type = 131 // Ask: a question about what the agent sees
 	TypeCancel  Type = 132 // Cancel: the asker does not want more answers
 	TypeTune    Type = 133 // Tune: how often to report
-	TypePong    Type = 134 // nothing
+	TypePong    Type = 134 // Clock: the centre's
 	TypeBye     Type = 135 // Bye: the centre closes the link, and says why
 )
 
@@ -53,8 +53,9 @@ type Hello struct {
 	Version     string            `json:"version"` // of the program
 	Host        string            `json:"host,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
-	Boot        string            `json:"boot"`    // random, of this process: two processes of one name are told apart by it
-	Started     int64             `json:"started"` // Unix time, ms
+	Boot        string            `json:"boot"`          // random, of this process: two processes of one name are told apart by it
+	Started     int64             `json:"started"`       // Unix time, ms, by the agent's clock
+	Now         int64             `json:"now,omitempty"` // as in Clock
 	Kinds       []string          `json:"kinds"`
 	Wants       []string          `json:"wants,omitempty"` // resources that it serves as the centre says; it gets no others
 	Owns        []Owned           `json:"owns,omitempty"`  // resources that its own file defines; the centre steers them by commands alone
@@ -78,11 +79,32 @@ type Owned struct {
 // Welcome answers Hello.
 type Welcome struct {
 	Protocol  int    `json:"protocol"`
-	Center    string `json:"center"`    // name of the process
-	Cluster   string `json:"cluster"`   // of all centres on one store
-	Heartbeat int64  `json:"heartbeat"` // ns; who hears nothing for three of them gives the link up
-	Report    int64  `json:"report"`    // ns between two reports
+	Center    string `json:"center"`        // name of the process
+	Cluster   string `json:"cluster"`       // of all centres on one store
+	Heartbeat int64  `json:"heartbeat"`     // ns; who hears nothing for three of them gives the link up
+	Report    int64  `json:"report"`        // ns between two reports
+	Now       int64  `json:"now,omitempty"` // as in Clock
 }
+
+// Clock is what the sender's clock shows when it sends. The times in Updates are by the centre's, and an agent counts what is left
+// of a command by it and not by its own. Versions before it send empty frames, and do not look at what is in them.
+type Clock struct {
+	Now int64 `json:"now,omitempty"` // Unix time, ms; 0: it is not said
+}
+
+// DecodeClock reads the payload of TypePing and TypePong. Of one that is empty it is the zero Clock.
+func DecodeClock(t Type, payload []byte) (c Clock, err error) {
+	if len(payload) > 0 {
+		err = Decode(t, payload, &c)
+	}
+	return c, err
+}
+
+// lastTime is the end of the year 9999, after which times have no text.
+const lastTime = 253402300799999
+
+// Said reports whether now, as in Clock, says what a clock shows.
+func Said(now int64) bool { return now > 0 && now <= lastTime }
 
 // Update brings resources and commands. Within one link revisions never fall.
 type Update struct {
@@ -159,6 +181,23 @@ type ResourceState struct {
 	Groups    []GroupState    `json:"groups,omitempty"`
 	Endpoints []EndpointState `json:"endpoints,omitempty"`
 	Observed  []Count         `json:"observed,omitempty"` // calls that rules in observe mode would have refused since start, by rule
+	Found     []Found         `json:"found,omitempty"`    // commands that the agent found elsewhere; the first MostFound
+}
+
+// MostFound bounds ResourceState.Found.
+const MostFound = 100
+
+// Found is a command that an agent found elsewhere, in a registry, and carries out or says why not.
+type Found struct {
+	ID      string  `json:"id"`
+	Type    string  `json:"type"`
+	Summary string  `json:"summary"` // what it does
+	Percent float64 `json:"percent,omitempty"`
+	Author  string  `json:"author"`
+	Why     string  `json:"why,omitempty"`
+	Origin  string  `json:"origin"`            // where it was found
+	Problem string  `json:"problem,omitempty"` // why it is not in force; "": it is
+	Created int64   `json:"created"`           // Unix time in ms at which the agent saw it first, by its clock
 }
 
 // GroupState is a group as one agent sees it.
@@ -241,9 +280,10 @@ type JoinRequest struct {
 
 // JoinAnswer holds the certificate. Renewals are asked for with the certificate itself, at POST /v1/renew.
 type JoinAnswer struct {
-	Certificate string `json:"certificate"` // PEM
-	CA          string `json:"ca"`          // PEM
-	Expires     int64  `json:"expires"`     // Unix time, ms
+	Certificate string `json:"certificate"`   // PEM
+	CA          string `json:"ca"`            // PEM
+	Expires     int64  `json:"expires"`       // Unix time, ms
+	Now         int64  `json:"now,omitempty"` // as in Clock
 }
 
 // Paths of the centre that agents call. The link is asked for with POST, `Upgrade: sluice-control/1` and
