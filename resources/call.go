@@ -44,6 +44,7 @@ type Call struct {
 	// Filters keep per-call state here, at the slots they were given when they were compiled.
 	Scratch [4]uint64
 	Trace   TraceContext
+	Stages  *Stages // by filters that watch the call; nil: nobody does
 }
 
 // TraceContext is a W3C trace context (https://www.w3.org/TR/trace-context/), all zero when the call is not traced.
@@ -64,6 +65,12 @@ type View interface {
 	AppendText(dst []byte) []byte
 	// Digest identifies the request's shape: a SQL digest; 0 where the kind has none.
 	Digest() uint64
+}
+
+// Named is an optional capability of a [View]: what the client calls the operation, for rules about one that the table has no place
+// for, because clients invented too many, or because nobody knows it.
+type Named interface {
+	OpName() string
 }
 
 // Stop is a filter's decision that a call ends here. It is built when its rule is compiled. Exactly one of Fault,

@@ -37,7 +37,7 @@ type Command struct {
 	Rate     Rate           `json:"rate"`               // limit: calls that may pass
 	Burst    int            `json:"burst,omitempty"`    // limit
 	Mode     string         `json:"mode,omitempty"`     // limit: Observe counts what it would refuse; else Enforce
-	Endpoint string         `json:"endpoint,omitempty"` // drain: its address
+	Endpoint string         `json:"endpoint,omitempty"` // drain: its address, or several; see Drains
 	Author   string         `json:"author"`
 	Why      string         `json:"why,omitempty"`
 	Created  time.Time      `json:"created"`
@@ -139,6 +139,15 @@ func oneLine(what, s string) error {
 		return fmt.Errorf("%s must be one line", what)
 	}
 	return nil
+}
+
+// Drains reports whether a drain takes an address out of use: Endpoint is that address, or has * for anything, as in 10.75.*, or
+// begins with ! and means all others.
+func (c *Command) Drains(address string) bool {
+	if others, not := strings.CutPrefix(c.Endpoint, "!"); not {
+		return !Glob(others, address)
+	}
+	return Glob(c.Endpoint, address)
 }
 
 // Expired reports whether the command is past its time.

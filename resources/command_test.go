@@ -16,6 +16,24 @@ func commandSpec() *Spec {
 	}}
 }
 
+func TestDrains(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"10.0.0.1:80": "10.0.0.1:80", "10.0.*": "10.0.0.1:80 10.0.0.10:80", "10.0.0.1:*": "10.0.0.1:80", "!10.0.*": "10.1.0.1:80",
+		"!10.0.0.1:*": "10.0.0.10:80 10.1.0.1:80", "*": "10.0.0.1:80 10.0.0.10:80 10.1.0.1:80", "!*": "",
+	} {
+		c := Command{Type: CommandDrain, Endpoint: endpoint}
+		var got []string
+		for _, a := range []string{"10.0.0.1:80", "10.0.0.10:80", "10.1.0.1:80"} {
+			if c.Drains(a) {
+				got = append(got, a)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s drains %v, not %s", endpoint, got, want)
+		}
+	}
+}
+
 func TestCommandValidate(t *testing.T) {
 	now := time.Now()
 	earlier := now.Add(-time.Second)

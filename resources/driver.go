@@ -32,15 +32,18 @@ type TLSNegotiator interface {
 	NegotiatesTLS()
 }
 
+// TLSNamed is an optional capability of a [Driver] whose protocol has a name in TLS (ALPN, RFC 7301), which clients and servers
+// may insist on.
+type TLSNamed interface {
+	TLSProtocol() string
+}
+
 // Settings is a kind's own configuration, as its driver decoded it. It is compared with reflect.DeepEqual to find out
 // whether a new spec changes it.
 type Settings any
 
-// Resource is one open resource: the driver's half.
+// Resource is one open resource: the driver's half. It is a [Server] as well, unless its driver is [Sharing].
 type Resource interface {
-	// Serve takes over a client's connection. It may serve it on the calling goroutine or hand it to a loop and return
-	// at once; either way the driver closes conn and then calls Runtime.Closed(s), exactly once.
-	Serve(conn net.Conn, s *Session)
 	// Probe opens a health check of one endpoint. It does not dial before Check is called.
 	Probe(ep *Endpoint) Probe
 	// AppendStop appends the native answer for a call that a filter or the agent ended: fault, empty or fixed.
@@ -49,6 +52,13 @@ type Resource interface {
 	Update()
 	// Shutdown stops the resource: sessions end at their boundaries until ctx is done, then they are cut.
 	Shutdown(ctx context.Context) error
+}
+
+// Server is a [Resource] that has its addresses alone.
+type Server interface {
+	// Serve takes over a client's connection. It may serve it on the calling goroutine or hand it to a loop and return
+	// at once; either way the driver closes conn and then calls Runtime.Closed(s), exactly once.
+	Serve(conn net.Conn, s *Session)
 }
 
 // Probe checks one endpoint. Check is called from one goroutine at a time, with a deadline in ctx.
@@ -66,10 +76,11 @@ type Topology interface {
 	Watch(ctx context.Context, group string, seeds []string, report func([]Member)) error
 }
 
-// Member is an endpoint that a Topology found.
+// Member is an endpoint that a Topology or a [Finder] found.
 type Member struct {
 	Address string
 	Role    Role
+	Weight  int // its share of the group's traffic; 0: not said, which is 100
 }
 
 // Runtime is the agent's half of a resource: what a driver may ask. All methods may be called from any goroutine.
@@ -116,6 +127,8 @@ type Runtime interface {
 	// Report tells the cluster what a driver learnt of an endpoint outside of calls: its role as the server says it, or
 	// that it refused a login.
 	Report(ep *Endpoint, h Health)
+	// Groups returns the names of the groups that the spec has now, without borrowed ones, sorted. The slice must not be changed.
+	Groups() []string
 	// Endpoints returns the current endpoints of every group, ordered by ID. The slice must not be changed.
 	Endpoints() []*Endpoint
 	// Choose picks an endpoint for work that is no call (learning commands, replaying state); nil when none is usable.

@@ -85,6 +85,7 @@ type Health struct {
 	Lag     time.Duration // behind its primary, when it is a replica and says so
 	Version string
 	Detail  string // why it is not ready, or what else is worth showing
+	Weight  int    // its share of the group\'s traffic, as the server says itself; 0: it does not say
 	// Epoch is the number of the promotion that made a server primary, where the kind has such numbers and the server
 	// tells its own: of two that say "primary" the one with the higher number is right. 0: unknown.
 	Epoch uint64

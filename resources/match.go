@@ -80,10 +80,14 @@ func (m Match) String() string {
 // IsZero reports whether the match selects everything.
 func (m Match) IsZero() bool { return m == Match{} }
 
-// Selector is a Match that was compiled against an operation table. It is immutable; Match allocates nothing.
+// Selector is a Match that was compiled against an operation table. It is immutable; Match allocates nothing, but for a call of an
+// operation that the table has learnt since then, or does not have.
 type Selector struct {
 	all      bool // nothing is set
 	ops      OpSet
+	table    *Ops
+	known    OpID     // operations from here on were learnt since
+	names    []string // patterns of operations
 	anyOp    bool
 	classes  uint32 // bit per class; 0: any
 	caller   []string
@@ -97,8 +101,8 @@ type Selector struct {
 // Compile resolves m against ops. An unknown class or a malformed digest is an error; an operation pattern that matches
 // nothing is not, since servers may teach new operations later.
 func (m Match) Compile(ops *Ops) (*Selector, error) {
-	s := &Selector{all: m.IsZero(), anyOp: m.Op == ""}
-	for _, p := range alternatives(m.Op) {
+	s := &Selector{all: m.IsZero(), anyOp: m.Op == "", table: ops, known: OpID(ops.Len()), names: alternatives(m.Op)}
+	for _, p := range s.names {
 		set := ops.Match(p)
 		for i := range set {
 			s.ops[i] |= set[i]
@@ -158,13 +162,32 @@ func (s *Selector) Match(c *Call) bool {
 	if s.all {
 		return true
 	}
-	if !s.anyOp && !s.ops.Has(c.Op) {
+	if !s.anyOp && !s.ops.Has(c.Op) && (c.Op != OpOther && c.Op < s.known || !s.matchName(c)) {
 		return false
 	}
 	if s.classes != 0 && s.classes&(1<<c.Class) == 0 {
 		return false
 	}
 	return !s.hasOther || s.matchOther(c)
+}
+
+// matchName asks by name for an operation that the set has no place for: one that was learnt since, or that the table does not have. A
+// rule that keeps callers out would else let in the first of them, and those who invent operations until the table is full.
+func (s *Selector) matchName(c *Call) bool {
+	in := s.table.Info(c.Op)
+	if c.Op == OpOther {
+		named, ok := c.View.(Named)
+		if !ok {
+			return false
+		}
+		in = OpInfo{Name: OpName(named.OpName())}
+	}
+	for _, p := range s.names {
+		if in.matches(strings.ToUpper(p)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Selector) matchOther(c *Call) bool {

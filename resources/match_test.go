@@ -177,3 +177,62 @@ func benchmarkSelector(b *testing.B, match string) {
 		s.Match(c)
 	}
 }
+
+// A rule holds for an operation from its first call on, not only from the next compilation.
+func TestSelectorOfLearntOperations(t *testing.T) {
+	ops := NewOps([]OpInfo{{Name: "GET"}})
+	rule := func(op string) *Selector {
+		s, err := Match{Op: op}.Compile(ops)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	exact, pattern, of, other := rule("/a.S/Delete"), rule("GET,/A.*/del*"), rule("SELECT"), rule("/a.S/Get")
+	learnt, _ := ops.Intern(OpInfo{Name: "/a.S/Delete"})
+	shape, _ := ops.Intern(OpInfo{Name: "SELECT a FROM b", Of: "SELECT"})
+	for _, c := range []struct {
+		name string
+		rule *Selector
+		op   OpID
+		want bool
+	}{
+		{"exact", exact, learnt, true}, {"pattern", pattern, learnt, true}, {"part", of, shape, true},
+		{"another", other, learnt, false}, {"another's part", exact, shape, false}, {"none", exact, learnt + 100, false}, {"other", pattern, OpOther, false},
+	} {
+		if got := c.rule.Match(&Call{Op: c.op}); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
+// named is a view of a request whose operation the table does not have.
+type named struct {
+	View
+	name string
+}
+
+func (n named) OpName() string { return n.name }
+
+// A rule holds for an operation that the table has no room for.
+func TestSelectorOfOperationsThatHaveNoPlace(t *testing.T) {
+	ops := NewOps([]OpInfo{{Name: "GET"}})
+	rule, err := Match{Op: "/a.S/Del*"}.Compile(ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		call Call
+		want bool
+	}{
+		{"its name", Call{View: named{name: "/a.S/delete"}}, true},
+		{"another", Call{View: named{name: "/a.S/Get"}}, false},
+		{"one that is known", Call{Op: 1, View: named{name: "/a.S/delete"}}, false},
+		{"a view that does not say", Call{View: struct{ View }{}}, false},
+	} {
+		if got := rule.Match(&c.call); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}

@@ -139,13 +139,18 @@ func (o *Ops) Intern(in OpInfo) (OpID, bool) {
 	return id, true
 }
 
+// matches reports whether a pattern in upper case is for the operation, or for what it is part of.
+func (in *OpInfo) matches(p string) bool {
+	return Glob(p, strings.ToUpper(in.Name)) || in.Of != "" && Glob(p, strings.ToUpper(in.Of))
+}
+
 // Match returns the set of operations whose name, or the name of what they are part of, matches pattern, in which `*` stands for any run of characters and
 // letters match in either case.
 func (o *Ops) Match(pattern string) OpSet {
 	var set OpSet
 	p := strings.ToUpper(pattern)
 	for i, in := range o.list.Load().infos {
-		if Glob(p, strings.ToUpper(in.Name)) || in.Of != "" && Glob(p, strings.ToUpper(in.Of)) {
+		if in.matches(p) {
 			set.Add(OpID(i))
 		}
 	}
@@ -184,4 +189,17 @@ func Glob[T string | []byte](pattern string, s T) bool {
 		p++
 	}
 	return p == len(pattern)
+}
+
+// OpName returns a name that a client wrote as the name of an operation, which is shown to people and is part of metrics: white
+// space, controls and what is no UTF-8 become an underscore.
+func OpName(written string) string {
+	out := make([]rune, 0, len(written))
+	for _, r := range written {
+		if r <= ' ' || r == 0x7f || r == '\uFFFD' {
+			r = '_'
+		}
+		out = append(out, r)
+	}
+	return string(out)
 }

@@ -28,6 +28,7 @@ type Spec struct {
 	Kind        string            `yaml:"kind" json:"kind" doc:"what the resource speaks" required:"true" reload:"drain"`
 	Labels      map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" doc:"what the resource is about, for selecting: team: feed, tier: cache" reload:"live"`
 	Listen      Addresses         `yaml:"listen" json:"listen" doc:"where applications connect: host:port, unix:/path, or a list of them" required:"true" reload:"drain"`
+	Accept      *Accept           `yaml:"accept,omitempty" json:"accept,omitempty" doc:"other protocols in which the resource can be called" reload:"live"`
 	Groups      map[string]Group  `yaml:"groups" json:"groups" doc:"pools of endpoints by name, usually one for each data centre" required:"true" reload:"live"`
 	Settings    map[string]any    `yaml:"settings,omitempty" json:"settings,omitempty" doc:"of the kind; see its own table" reload:"drain"`
 	Policy      Policy            `yaml:"policy,omitempty" json:"policy" doc:"how calls are governed" reload:"live"`
@@ -49,7 +50,10 @@ func (s *Spec) GroupNames() []string {
 type Group struct {
 	IDC       string         `yaml:"idc,omitempty" json:"idc,omitempty" doc:"data centre of the group; default: the group's name" reload:"live"`
 	Weight    *int           `yaml:"weight,omitempty" json:"weight,omitempty" doc:"share of the traffic, relative to the other groups" default:"100" bounds:"0 to 10000" reload:"live"`
-	Endpoints []EndpointSpec `yaml:"endpoints" json:"endpoints" doc:"addresses, each host:port or unix:/path, or {address, role, weight}" required:"true" reload:"live"`
+	Registry  string         `yaml:"registry,omitempty" json:"registry,omitempty" doc:"where the endpoints are found: zookeeper://host:port,host:port, consul://host:port or etcd://host:port; then endpoints may be left out, and those that are written are called until the registry has answered" reload:"live"`
+	Endpoints []EndpointSpec `yaml:"endpoints" json:"endpoints" doc:"addresses, each host:port or unix:/path, or {address, role, weight}; required without registry" reload:"live"`
+	// Borrowed says that the group is no part of the declaration: a command needs it. Callers cannot ask for it.
+	Borrowed bool `yaml:"-" json:"-"`
 }
 
 // Share returns the group's weight, 100 when none is written.
@@ -65,6 +69,17 @@ const (
 	DefaultWeight = 100
 	MaxWeight     = 10000
 )
+
+// ValidateConfig checks where the endpoints come from.
+func (g *Group) ValidateConfig() error {
+	if g.Registry == "" {
+		return nil
+	}
+	if err := CheckRegistry(g.Registry); err != nil {
+		return At("registry", err)
+	}
+	return nil
+}
 
 // EndpointSpec is one address of a group.
 type EndpointSpec struct {
@@ -128,6 +143,8 @@ type Failover struct {
 	Tries  int     `yaml:"tries,omitempty" json:"tries" doc:"most extra attempts for one call; -1 switches failover off" default:"2" bounds:"-1 to 5" reload:"live"`
 	Budget Percent `yaml:"budget,omitempty" json:"budget" doc:"most extra attempts as a share of recent calls" default:"15%" bounds:"0% to 100%" reload:"live"`
 	Reads  *bool   `yaml:"reads,omitempty" json:"reads,omitempty" doc:"repeat reads that were sent and not answered" default:"true" reload:"live"`
+	// Strategy is the name of one that the program registers.
+	Strategy string `yaml:"strategy,omitempty" json:"strategy,omitempty" doc:"who decides whether to try again what may be tried again: failover, the default, always does, and a program may register others" bounds:"failover" reload:"live"`
 }
 
 // RepeatReads reports whether reads that were sent may be repeated.

@@ -112,6 +112,31 @@ func (p *Percent) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// Multiple is a share that may be more than the whole: "50%", "200%".
+type Multiple float64
+
+// mostMultiple keeps products of it far from overflowing.
+const mostMultiple = 1e6
+
+// Fraction returns the share as a number: 2 for 200%.
+func (m Multiple) Fraction() float64 { return float64(m) / 100 }
+
+// String writes the share as config reads it.
+func (m Multiple) String() string { return Percent(m).String() }
+
+// MarshalText implements encoding.TextMarshaler.
+func (m Multiple) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. The sign may be left out.
+func (m *Multiple) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(string(b)), "%"), 64)
+	if err != nil || !(v >= 0 && v <= mostMultiple) {
+		return fmt.Errorf("%q is not a percentage: write a number from 0%% to %d%%", b, int(mostMultiple))
+	}
+	*m = Multiple(v)
+	return nil
+}
+
 // Rate is a number of calls per second, written as in "5000/s", "100/m" or "0/s".
 type Rate float64
 
