@@ -1,0 +1,5 @@
+//go:build !race
+
+package motan
+
+const raceEnabled = false
