@@ -384,5 +384,5 @@ func fromEnv(t testing.TB, name string, usual uint64) uint64 {
 }
 
 func TestDifferential(t *testing.T) {
-	newGame(t, 1).explore(firstSeed(t, 2000), 60, 40)
+	newGame(t, 1).explore(firstSeed(t, 2000), 40, 40)
 }

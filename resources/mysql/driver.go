@@ -181,7 +181,7 @@ func (r *Resource) class(c class) *class {
 	return have.(*class)
 }
 
-// Serve implements resources.Resource.
+// Serve implements resources.Server.
 func (r *Resource) Serve(nc net.Conn, rs *resources.Session) {
 	s := &session{r: r, rs: rs, diag: newDiag()}
 	s.client.attach(nc)

@@ -171,6 +171,9 @@ func (s *session) send(u *upstream) (before bool, err error) {
 		}
 	}
 	c.Sent = resources.SentSome
+	if c.Stages != nil {
+		c.Stages.Placed(nil)
+	}
 	if len(u.out) == 0 {
 		if err := u.write(s.req); err != nil {
 			return false, err
@@ -185,9 +188,19 @@ func (s *session) send(u *upstream) (before bool, err error) {
 		u.out = nil
 	}
 	if !s.rest.Done() {
-		return len(u.pre) > 0, s.upload(u)
+		err = s.upload(u)
 	}
-	return len(u.pre) > 0, nil
+	if c.Stages != nil {
+		c.Stages.Written = clock.Now()
+	}
+	return len(u.pre) > 0, err
+}
+
+// arrives notes, of a call that is watched, when bytes of the answer are there.
+func (s *session) arrives(u *upstream) {
+	if len(u.buffered()) > 0 {
+		s.call.Stages.Arrives(clock.Now())
+	}
 }
 
 // relay passes the reply on as it comes. What is read of the server goes to the client before more is read: a slow client
@@ -206,6 +219,9 @@ func (s *session) relay(u *upstream) error {
 	}
 	ready := 0 // bytes at the start of what is buffered that go to the client
 	for {
+		if c.Stages != nil {
+			s.arrives(u)
+		}
 		n, step, err := s.reply.Next(u.buffered()[ready:])
 		if err != nil {
 			return s.mismatch(u, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/mysql"
 	"github.com/sluice-mesh/sluice/protocols/sql"
 	"github.com/sluice-mesh/sluice/resources"
@@ -288,6 +289,9 @@ func (s *session) relayPatched(u *upstream) error {
 	reply, err := u.gather(s, true)
 	if err != nil {
 		return err
+	}
+	if s.call.Stages != nil {
+		s.call.Stages.Arrives(clock.Now())
 	}
 	out, row := make([]byte, 0, len(reply)+20), 2
 	if !u.caps.Has(mysql.ClientDeprecateEOF) {

@@ -191,6 +191,9 @@ func (s *session) stream(u *upstream) error {
 	if err := u.need(mysql.HeaderLen, bufferSize); err != nil {
 		return err
 	}
+	if s.call.Stages != nil {
+		s.arrives(u)
+	}
 	n, _ := mysql.Header(u.buffered())
 	n += mysql.HeaderLen
 	if n > mysql.HeaderLen && n <= bufferSize {

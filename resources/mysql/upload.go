@@ -119,11 +119,12 @@ func (s *session) oversize() bool {
 
 // Bounds of what is read of a client that is told that it says too much.
 const (
-	lingerFor  = time.Second
+	lingerFor  = time.Second      // without a byte
+	lingerMost = 10 * time.Second // altogether
 	lingerSize = 256 << 20
 )
 
-// linger reads for a moment what a client still sends that was refused in the middle: a connection that is closed while
+// linger reads what a client still sends that was refused in the middle, until it pauses: a connection that is closed while
 // something unread is there is reset, and the client may lose the answer before it has read it.
 func (s *session) linger() { s.aside(s.lingerNow) }
 
@@ -137,13 +138,18 @@ func (s *session) lingerNow() {
 	}
 	w.r = w.w
 	w.release()
-	w.deadline(time.Now().Add(lingerFor))
+	end := time.Now().Add(lingerMost)
 	if half, ok := w.nc.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for read := 0; read < lingerSize; {
+		left := time.Until(end)
+		if left <= 0 {
+			return
+		}
+		w.deadline(time.Now().Add(min(lingerFor, left)))
 		n, err := w.nc.Read(*buf)
 		if err != nil {
 			return

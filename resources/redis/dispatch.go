@@ -50,7 +50,7 @@ var asking = []byte("*1\r\n$6\r\nASKING\r\n")
 func (sh *shard) refuse(c *call, fault *resources.Fault) {
 	c.Now = sh.loop.Now()
 	c.Fault, c.Outcome, c.Sent = fault, resources.OutcomeOf(fault), resources.SentNothing
-	c.Attempt = 255 // there is nothing left to try
+	c.Retry = resources.RetryNever // there is nothing left to try
 	sh.end(c)
 	c.s.fault(c, fault)
 }

@@ -120,7 +120,7 @@ func (r *Resource) intern(in resources.OpInfo) resources.OpID {
 	return id
 }
 
-// Serve implements resources.Resource: it hands the connection to a loop and returns.
+// Serve implements resources.Server: it hands the connection to a loop and returns.
 func (r *Resource) Serve(nc net.Conn, rs *resources.Session) {
 	sh := r.shards[int(r.next.Add(1)-1)%len(r.shards)]
 	s := newSession(sh, rs)

@@ -269,6 +269,7 @@ func (f *fakeRuntime) open(mode string) int64 {
 }
 func (f *fakeRuntime) Report(*resources.Endpoint, resources.Health) {}
 func (f *fakeRuntime) Endpoints() []*resources.Endpoint             { return *f.eps.Load() }
+func (f *fakeRuntime) Groups() []string                             { return []string{"g"} }
 func (f *fakeRuntime) Choose(bool) *resources.Endpoint              { return f.choose(0) }
 func (f *fakeRuntime) Policy() *resources.Policy                    { return &f.policy }
 func (f *fakeRuntime) Mismatch()                                    { f.mismatches.Add(1) }

@@ -44,7 +44,7 @@ func TestLongEachBugIsCaught(t *testing.T) {
 // The storms of TestIntegrityUnderFaults, for longer.
 func TestLongIntegrityUnderFaults(t *testing.T) {
 	for name, s := range storms {
-		s.floor *= 4
+		s.floor *= 8
 		t.Run(name, s.run)
 	}
 }

@@ -123,6 +123,7 @@ func (s *session) OnData(c *loop.Conn, b []byte) int {
 			break
 		}
 		off += n
+		s.partial = 0
 	}
 	if s.closing {
 		return len(b)
@@ -272,6 +273,9 @@ func (s *session) enqueue(c *call) {
 func (s *session) begin(c *call) bool {
 	s.rs.LastOp.Store(uint32(c.Op))
 	stop := s.sh.rt.Begin(&c.Call)
+	if c.Stages != nil {
+		s.watch(c)
+	}
 	if stop != nil {
 		if c.cmd.special == spMulti {
 			s.multiRefused()
@@ -356,7 +360,11 @@ func (s *session) dispatch(c *call, req []byte) {
 func (s *session) local(cmd *command, reply []byte, last bool) {
 	c := s.newCall(cmd)
 	c.last = last
-	if stop := s.sh.rt.Begin(&c.Call); stop != nil {
+	stop := s.sh.rt.Begin(&c.Call)
+	if c.Stages != nil {
+		s.watch(c)
+	}
+	if stop != nil {
 		s.stopped(c, stop)
 		return
 	}

@@ -169,6 +169,9 @@ func (s *session) newPart(whole *call, i int) *call {
 	p.Start, p.Deadline, p.Snapshot, p.Rule = whole.Start, whole.Deadline, whole.Snapshot, whole.Rule
 	p.Op, p.Class, p.Retry, p.Primary = whole.Op, whole.Class, whole.Retry, whole.Primary
 	p.ReqBytes = whole.ReqBytes
+	if whole.Stages != nil {
+		p.Stages = &resources.Stages{}
+	}
 	whole.parts.parts = append(whole.parts.parts, p)
 	return p
 }
@@ -188,6 +191,9 @@ func (sh *shard) part(p *call, b []byte) {
 		if p.Fault != nil && whole.Fault == nil {
 			whole.Fault, whole.Outcome = p.Fault, p.Outcome
 		}
+		if whole.Stages != nil {
+			p.lent(whole)
+		}
 	}
 	for i, q := range g.parts {
 		if q == p {
@@ -199,11 +205,10 @@ func (sh *shard) part(p *call, b []byte) {
 		return
 	}
 	whole := g.whole
-	whole.Now = sh.loop.Now()
+	whole.Now, whole.Retry = sh.loop.Now(), resources.RetryNever // its parts had their retries
 	if g.err != nil && whole.Fault == nil {
 		whole.Outcome = resources.OutcomeError
 	}
-	whole.Attempt = 255 // its parts had their retries
 	sh.end(whole)
 	whole.s.answer(whole, g.join(whole.cmd.split))
 }

@@ -85,7 +85,11 @@ func (s *session) unitBegin(total int, multi *command) (calls []*call, delay int
 	for off := 0; ; {
 		c := s.newCall(cmd)
 		c.Primary, c.Retry = true, resources.RetryNever
-		if stop := s.sh.rt.Begin(&c.Call); stop != nil {
+		stop := s.sh.rt.Begin(&c.Call)
+		if c.Stages != nil {
+			s.watch(c)
+		}
+		if stop != nil {
 			s.stopped(c, stop)
 			c, refused = nil, true
 		} else {

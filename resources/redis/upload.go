@@ -128,6 +128,9 @@ func (s *session) uploadMore(b []byte) int {
 	switch {
 	case done:
 		s.upload = nil
+		if up.c.Stages != nil && u.conn != nil {
+			up.c.Stages.Wrote(u.conn)
+		}
 		s.heavy = s.heavy || up.c.ReqBytes > longReply // who writes long values reads them
 		s.req.Reset()
 	case pending > loop.HighWater:

@@ -78,6 +78,9 @@ type entry struct {
 // submit queues a request of one or more whole commands that get one reply.
 func (u *upstream) submit(c *call, req []byte) {
 	u.expect(c, u.write(req))
+	if c.Stages != nil {
+		u.placed(c, req != nil)
+	}
 	if c.writes() {
 		c.s.wrote = u.ep
 	}
@@ -160,6 +163,7 @@ func (u *upstream) attached(c *loop.Conn) {
 	u.dropLate()
 	c.Write(u.wait)
 	u.wait = nil
+	u.placedAll()
 	if u.lessee != nil {
 		u.lessee.pinReady()
 	}
@@ -246,6 +250,11 @@ func (u *upstream) partial(b []byte) int {
 		return len(b)
 	}
 	push := u.isPush(b, u.scan.Kind())
+	if !push && u.head != u.tail {
+		if c := u.at(u.head).c; c != nil && c.Stages != nil {
+			c.Stages.Arrives(u.last)
+		}
+	}
 	if len(b) < streamFrom || !u.streamable(b, push) {
 		if len(b) > gatherMost && !push && !u.waitHead && u.early() {
 			u.waitHead = true
@@ -394,6 +403,9 @@ func (u *upstream) frame(b []byte, kind byte) bool {
 	}
 	c.Now = u.last
 	c.RespBytes = int64(len(b))
+	if c.Stages != nil {
+		c.Stages.Arrives(u.last)
+	}
 	if c.up2 != nil {
 		c.forgetOther(u)
 	}

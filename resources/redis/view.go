@@ -21,6 +21,14 @@ func (s *session) Key(i int) ([]byte, bool) {
 // Digest implements resources.View; a Redis command has none.
 func (s *session) Digest() uint64 { return 0 }
 
+// OpName implements resources.Named: a command that neither the agent nor the server has told of.
+func (s *session) OpName() string {
+	if s.buf == nil {
+		return ""
+	}
+	return string(s.req.Arg(s.buf, 0))
+}
+
 // AppendText implements resources.View: the command and its keys. Values and passwords are left out; their number is not.
 // It fills dst up to its capacity and is called for each call that may be logged, so it copies and does not quote.
 func (s *session) AppendText(dst []byte) []byte {
