@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,11 @@ func (d *decoder) bounds(n *node, v reflect.Value, at place) {
 func (d *decoder) words(n *node, v reflect.Value, b bounds, at place) {
 	if v.Kind() != reflect.String {
 		return
+	}
+	for end, more := range d.options.Words {
+		if at.path == end || strings.HasSuffix(at.path, "."+end) {
+			b.words = slices.Compact(slices.Sorted(slices.Values(append(b.words, more...))))
+		}
 	}
 	written := []string{v.String()}
 	if b.any {

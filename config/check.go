@@ -3,10 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,6 +66,9 @@ func (d *decoder) agent(n *node, a *Agent) {
 	for i := range a.Exports {
 		d.export(n, fmt.Sprintf("exports[%d]", i), a, &a.Exports[i])
 	}
+	if a.Motan != nil {
+		d.motan(n, a.Motan)
+	}
 	if g := a.Metrics.Graphite; g != nil {
 		if g.Address != "" {
 			check("metrics.graphite.address", checkAddress(g.Address, false))
@@ -74,12 +79,39 @@ func (d *decoder) agent(n *node, a *Agent) {
 	}
 }
 
+// motan checks what applications may register. n is the agent's section.
+func (d *decoder) motan(n *node, m *MotanConfig) {
+	check := func(path string, err error) {
+		at, full := find(n, "agent", "motan."+path)
+		d.refused(at, full, err)
+	}
+	if m.Announce == "" {
+		m.Announce = m.Export
+	}
+	check("forward", checkAddress(m.Forward, false))
+	if m.Export != "" {
+		check("export", checkAddress(m.Export, false))
+		err := checkAddress(m.Announce, false)
+		if host, _, _ := net.SplitHostPort(m.Announce); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
+			err = fmt.Errorf("%s is no address that others can call: write agent.motan.announce", quote(m.Announce))
+		}
+		check("announce", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Registries)) {
+		check("registries."+name, resources.CheckRegistry(m.Registries[name]))
+	}
+}
+
 // export checks a service that the agent registers, and fills in what follows from the agent. n is the agent's section.
 func (d *decoder) export(n *node, path string, a *Agent, e *ExportConfig) {
 	at, full := find(n, "agent", path)
-	if len(a.Center) == 0 {
-		d.report(at, full, "exports are registered in the centre, and agent.center names none: set it, or remove them")
+	if len(a.Center) == 0 && e.Registry == "" {
+		d.report(at, full, "exports are registered in the centre, and agent.center names none: set it, or the registry of the export, or remove it")
 		return
+	}
+	if e.Registry != "" {
+		where, path := find(n, "agent", path+".registry")
+		d.refused(where, path, resources.CheckRegistry(e.Registry))
 	}
 	if e.IDC == "" {
 		e.IDC = a.IDC
@@ -123,7 +155,7 @@ func (d *decoder) groups(n *node, path string, spec *resources.Spec) {
 		if p.value.kind == mapNode {
 			d.endpoints(p.value, join(path, p.key.text), g)
 		} else if p.value.kind == nullNode {
-			continue // endpoints are reported as missing
+			d.report(p.value, join(path, p.key.text), noEndpoints)
 		}
 	}
 	if weights == 0 {
@@ -131,12 +163,17 @@ func (d *decoder) groups(n *node, path string, spec *resources.Spec) {
 	}
 }
 
+const noEndpoints = "endpoints is missing: write addresses such as 10.0.0.1:6379, or the registry where they are found"
+
 func (d *decoder) endpoints(n *node, path string, g resources.Group) {
 	en := n.get("endpoints")
-	if en == nil {
-		return // reported as missing
+	if en == nil && g.Registry == "" {
+		d.report(n, path, noEndpoints)
 	}
-	if len(en.items) == 0 && (en.kind == listNode || en.kind == nullNode) {
+	if en == nil {
+		return
+	}
+	if len(en.items) == 0 && g.Registry == "" && (en.kind == listNode || en.kind == nullNode) {
 		d.report(en, join(path, "endpoints"), "empty: a group needs at least one endpoint, such as 10.0.0.1:6379")
 		return
 	}
@@ -253,10 +290,36 @@ type listeners struct {
 	used []listener
 }
 
-type listener struct{ path, text, host, port string }
+type listener struct {
+	path, text, host, port string
+	owner                  *resources.Face // nil: the agent itself, or a resource that the centre defines
+	wanted                 bool            // the latter
+}
 
-// add reports an address that is taken already. Malformed addresses are left out: they are reported as such.
-func (l *listeners) add(at *node, path, text string) {
+// faces returns the ways to call a resource; what is wrong with them was reported.
+func (r *Resource) faces() []resources.Face {
+	if r == nil {
+		return nil
+	}
+	own := resources.Declared{Spec: r.Spec, Settings: r.Settings}
+	faces, err := resources.Faces(r.Driver, own)
+	if err != nil {
+		return []resources.Face{{Declared: own, Driver: r.Driver, Path: "listen"}}
+	}
+	return faces
+}
+
+// all adds the addresses below the key listen of a map; owner is nil for a resource that the centre defines.
+func (l *listeners) all(n *node, path string, addresses resources.Addresses, owner *resources.Face) {
+	for i, address := range addresses {
+		at, full := findItem(n, path, "listen", i)
+		l.add(at, full, address, owner, owner == nil)
+	}
+}
+
+// add reports an address that is taken already by a listener that cannot share it. Malformed addresses are left out: they
+// are reported as such.
+func (l *listeners) add(at *node, path, text string, owner *resources.Face, wanted bool) {
 	if checkAddress(text, true) != nil {
 		return
 	}
@@ -273,11 +336,37 @@ func (l *listeners) add(at *node, path, text string) {
 			host = ""
 		}
 	}
+	fresh := listener{path: path, text: text, host: host, port: port, owner: owner, wanted: wanted}
 	for _, u := range l.used {
-		if u.port == port && (u.host == host || port != "" && (u.host == "" || host == "")) {
-			l.d.report(at, path, "%s is taken by %s, which listens on %s: choose another", quote(text), u.path, u.text)
+		if u.port != port || u.host != host && (port == "" || u.host != "" && host != "") {
+			continue
+		}
+		if err := fresh.shares(&u); err != nil {
+			l.d.report(at, path, "%s is taken by %s, which listens on %s: %v", quote(text), u.path, u.text, err)
 			return
 		}
 	}
-	l.used = append(l.used, listener{path: path, text: text, host: host, port: port})
+	l.used = append(l.used, fresh)
+}
+
+// mayShare reports whether the listener's kind can have company, or is known to the centre only.
+func (l *listener) mayShare() bool {
+	if l.owner == nil {
+		return l.wanted
+	}
+	_, ok := l.owner.Driver.(resources.Sharing)
+	return ok
+}
+
+// shares returns why two listeners cannot have one address; nil when they can, or when only the centre knows.
+func (l *listener) shares(other *listener) error {
+	switch {
+	case l.text == other.text && l.mayShare() && other.mayShare() && (l.wanted || other.wanted):
+		return nil
+	case l.owner == nil || other.owner == nil || l.text != other.text:
+		return errors.New("choose another")
+	case l.owner.Settings == nil || other.owner.Settings == nil:
+		return nil // reported as wrong
+	}
+	return resources.Share(l.owner.Driver, other.owner.Driver, l.owner.Declared, other.owner.Declared)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -44,7 +45,8 @@ type Agent struct {
 	Labels      map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" doc:"what this agent is about, for selecting it in the centre: tier: web" reload:"restart"`
 	Center      []string          `yaml:"center,omitempty" json:"center,omitempty" doc:"URLs of the governance centre; empty: this file is all there is" reload:"restart"`
 	Join        resources.Secret  `yaml:"join,omitempty" json:"join" doc:"token with which the agent joins the centre's mesh the first time" default:"the variable SLUICE_JOIN" reload:"restart"`
-	Exports     []ExportConfig    `yaml:"exports,omitempty" json:"exports,omitempty" doc:"services beside this agent that it registers in the centre while they can be connected to" reload:"restart"`
+	Exports     []ExportConfig    `yaml:"exports,omitempty" json:"exports,omitempty" doc:"services beside this agent that it registers in the centre or a registry while they can be connected to" reload:"restart"`
+	Motan       *MotanConfig      `yaml:"motan,omitempty" json:"motan,omitempty" doc:"lets Motan applications on this machine register and subscribe by themselves, by requests to /registry/ of admin; absent: they may not" reload:"restart"`
 	Metrics     MetricsConfig     `yaml:"metrics,omitempty" json:"metrics" doc:"where metrics go besides /metrics" reload:"restart"`
 	Log         LogConfig         `yaml:"log,omitempty" json:"log" doc:"the agent's own log, on stderr" reload:"restart"`
 	Memory      resources.Size    `yaml:"memory,omitempty" json:"memory" doc:"memory that the agent may use: near it, connections and then calls are refused; 0 means as much as GOMEMLIMIT and the cgroup allow" default:"0" bounds:"32MiB to 1024GiB; 0 means no limit of its own" reload:"restart"`
@@ -61,10 +63,24 @@ type ExportConfig struct {
 	Address  string `yaml:"address" json:"address" doc:"where others reach it, host:port; checked by connecting every 2s" required:"true" reload:"restart"`
 	Role     string `yaml:"role,omitempty" json:"role" doc:"primary, replica or any" default:"any" bounds:"primary, replica, any" reload:"restart"`
 	Weight   int    `yaml:"weight,omitempty" json:"weight" doc:"share of the group's traffic" default:"100" bounds:"0 to 10000" reload:"restart"`
+	Registry string `yaml:"registry,omitempty" json:"registry,omitempty" doc:"where it is announced besides the centre, which may then be missing: zookeeper://host:port,host:port, consul://host:port or etcd://host:port" reload:"restart"`
+	Service  string `yaml:"service,omitempty" json:"service,omitempty" doc:"its name in the registry; default: that of the resource" reload:"restart"`
+	Version  string `yaml:"version,omitempty" json:"version,omitempty" doc:"its version there" reload:"restart"`
 }
 
 // SetDefaults fills what does not depend on other fields.
 func (e *ExportConfig) SetDefaults() { e.Role, e.Weight = "any", resources.DefaultWeight }
+
+// MotanConfig lets applications register services and subscribe to them while the agent runs, as motan-go's agent does.
+type MotanConfig struct {
+	Forward    string            `yaml:"forward,omitempty" json:"forward" doc:"where applications call the services that they subscribed to, host:port" default:"127.0.0.1:9981" reload:"restart"`
+	Export     string            `yaml:"export,omitempty" json:"export,omitempty" doc:"where others call the services that applications registered, host:port; empty: none can be registered" reload:"restart"`
+	Announce   string            `yaml:"announce,omitempty" json:"announce,omitempty" doc:"address of export as others reach it, host:port" default:"export" reload:"restart"`
+	Registries map[string]string `yaml:"registries" json:"registries" doc:"registries that applications may name, by the names that they use: zookeeper://host:port,host:port, consul://host:port or etcd://host:port" required:"true" reload:"restart"`
+}
+
+// SetDefaults fills what does not depend on other fields.
+func (m *MotanConfig) SetDefaults() { m.Forward = "127.0.0.1:9981" }
 
 // MetricsConfig says where metrics are pushed to. They are always served at /metrics.
 type MetricsConfig struct {
@@ -129,6 +145,8 @@ type Options struct {
 	FilterSettings func(name string) (settings any, ok bool)
 	// FilterNames are the names that FilterSettings knows, for hints and the reference.
 	FilterNames []string
+	// Words are what a program adds to the words of a field, by the end of the field's path: "policy.balance".
+	Words map[string][]string
 	// ListenOptional lets ParseResource take a resource without `listen`: in the centre it is each agent that says where it
 	// listens.
 	ListenOptional bool
@@ -181,20 +199,24 @@ func (o Options) Parse(name string, data []byte) (*Config, error) {
 	d.agent(root.get("agent"), &cfg.Agent)
 
 	taken := listeners{d: d}
-	taken.add(orNode(root.get("agent").get("admin"), root), "agent.admin", cfg.Agent.Admin)
+	taken.add(orNode(root.get("agent").get("admin"), root), "agent.admin", cfg.Agent.Admin, nil, false)
 	if list := root.get("resources"); list != nil && list.kind == mapNode {
 		for _, p := range list.pairs {
 			path := join("resources", p.key.text)
 			var listen resources.Addresses
+			var r *Resource
 			if wanted(p.value) && len(cfg.Agent.Center) > 0 {
 				w := d.want(p.value, path, p.key)
 				cfg.Wants[p.key.text], listen = w, w.Listen
-			} else if r := d.resource(p.value, path, p.key); r != nil {
-				cfg.Resources[p.key.text], listen = r, r.Spec.Listen
+			} else if r = d.resource(p.value, path, p.key); r != nil {
+				cfg.Resources[p.key.text] = r
 			}
-			for i, address := range listen {
-				at, full := findItem(p.value, path, "listen", i)
-				taken.add(at, full, address)
+			if r == nil {
+				taken.all(p.value, path, listen, nil)
+			}
+			for _, f := range r.faces() {
+				at, full := find(p.value, path, strings.TrimSuffix(strings.TrimSuffix(f.Path, "listen"), "."))
+				taken.all(at, full, f.Spec.Listen, &f)
 			}
 		}
 	}

@@ -79,7 +79,35 @@ type fakePlain struct{ resources.Driver }
 func (fakePlain) Kind() string                                         { return "plain" }
 func (fakePlain) Settings(func(any) error) (resources.Settings, error) { return nil, nil }
 
+// fakeMesh is a kind whose resources share addresses and are found in registries.
+type fakeMesh struct {
+	resources.Driver
+	resources.Sharing
+}
+
+type meshSettings struct {
+	Service string `yaml:"service,omitempty" doc:"name of the service"`
+}
+
+func (*meshSettings) RegisteredAs(string, string) resources.Service { return resources.Service{} }
+
+func (fakeMesh) Kind() string { return "mesh" }
+
+func (fakeMesh) Settings(raw func(any) error) (resources.Settings, error) {
+	s := &meshSettings{}
+	return s, raw(s)
+}
+
+func (fakeMesh) Apart(a, b resources.Declared) error {
+	if a.Settings.(*meshSettings).Service == b.Settings.(*meshSettings).Service {
+		return errors.New("both serve the same")
+	}
+	return nil
+}
+
 func init() {
+	resources.RegisterRegistry("zookeeper")
+	resources.Register(fakeMesh{})
 	resources.Register(fakeMySQL{})
 	resources.Register(fakeRedis{})
 	resources.Register(fakePlain{})

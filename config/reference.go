@@ -145,7 +145,7 @@ func typeName(t reflect.Type) (what, unit string) {
 		return "duration", "time"
 	case reflect.TypeFor[resources.Size]():
 		return "size", "bytes"
-	case reflect.TypeFor[resources.Percent]():
+	case reflect.TypeFor[resources.Percent](), reflect.TypeFor[resources.Multiple]():
 		return "percentage", "%"
 	case reflect.TypeFor[resources.Rate]():
 		return "rate", "per second"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -42,7 +43,24 @@ func (d *decoder) resource(n *node, path string, name *node) *Resource {
 		d.src.mask(sn) // what is a secret in them is not known
 	}
 	d.filters(n, path, r.Spec)
+	d.accept(n, path, r)
 	return r
+}
+
+// accept checks the other protocols in which a resource can be called.
+func (d *decoder) accept(n *node, path string, r *Resource) {
+	if r.Spec.Accept == nil || r.Driver == nil || r.Settings == nil {
+		return // or reported as wrong
+	}
+	faces, err := resources.Faces(r.Driver, resources.Declared{Spec: r.Spec, Settings: r.Settings})
+	if err != nil {
+		d.refused(n, path, err)
+		return
+	}
+	for _, f := range faces[1:] {
+		at, full := find(n, path, strings.TrimSuffix(f.Path, ".listen"))
+		d.listen(at, full, f.Spec.Listen)
+	}
 }
 
 // listen checks where a resource listens.
@@ -136,6 +154,14 @@ func (d *decoder) settings(n *node, path string, r *Resource) {
 	r.Settings = got
 	if own, ok := got.(resources.PolicyChecker); ok && len(d.problems) == before {
 		d.refused(n, path, policyError(own.CheckPolicy(&r.Spec.Policy), n.get("policy") != nil))
+	}
+	if _, ok := got.(resources.Registered); !ok {
+		for _, g := range r.Spec.GroupNames() {
+			if r.Spec.Groups[g].Registry != "" {
+				at, full := find(n, path, "groups."+g+".registry")
+				d.report(at, full, "resources of kind %s have no name in a registry of services: write endpoints instead", r.Spec.Kind)
+			}
+		}
 	}
 	if r.Spec.Settings != nil && sn.kind == mapNode {
 		r.Spec.Settings, _ = d.generic(sn).(map[string]any) // again: now it is known what is a secret

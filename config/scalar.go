@@ -173,7 +173,7 @@ func nameOf(t reflect.Type) (what, example string) {
 		return "a duration", "a number with a unit, such as 500ms, 1s or 5m"
 	case reflect.TypeFor[resources.Size]():
 		return "a size", "bytes, or a number with KiB, MiB or GiB, such as 64KiB"
-	case reflect.TypeFor[resources.Percent]():
+	case reflect.TypeFor[resources.Percent](), reflect.TypeFor[resources.Multiple]():
 		return "a percentage", "a number with a percent sign, such as 15%"
 	case reflect.TypeFor[resources.Rate]():
 		return "a rate", "a number per second, minute or hour, such as 5000/s"
