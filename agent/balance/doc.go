@@ -26,7 +26,7 @@
 //
 // # Adding one
 //
-// A balance is a type with a Pick method, a name in [Names], and a case in [Compile].
+// A balance is a type with a Pick method and a call of [Register] in an init function, in this repository or in your own.
 //
 // # Invariants
 //

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The balances, as `policy.balance` names them.
@@ -16,8 +17,55 @@ const (
 	Hash       = "hash"
 )
 
-// Names lists the balances.
-func Names() []string { return []string{Random, RoundRobin, P2C, Hash} }
+// Compiler makes a picker of nodes, all of which have a weight above 0, in the order given. The slice is the picker's own.
+type Compiler func(nodes []*Node) Picker
+
+var registry struct {
+	sync.Mutex
+	list []registered
+}
+
+type registered struct {
+	name    string
+	compile Compiler
+}
+
+// Register adds a balance that `policy.balance` may name. It is called from init functions and panics on a name that is taken.
+// What a picker must keep to stands at the package; [Picker] says the rest.
+func Register(name string, compile Compiler) {
+	if name == "" || compile == nil {
+		panic(fmt.Sprintf("balance: %q needs a name and a compiler", name))
+	}
+	if slices.Contains(Names(), name) {
+		panic("balance: " + name + " registered twice")
+	}
+	registry.Lock()
+	defer registry.Unlock()
+	registry.list = append(registry.list, registered{name, compile})
+}
+
+// Names lists the balances, registered ones last.
+func Names() []string {
+	names := []string{Random, RoundRobin, P2C, Hash}
+	registry.Lock()
+	defer registry.Unlock()
+	for _, r := range registry.list {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// own returns the compiler of a registered balance, or nil.
+func own(name string) Compiler {
+	registry.Lock()
+	defer registry.Unlock()
+	for _, r := range registry.list {
+		if r.name == name {
+			return r.compile
+		}
+	}
+	return nil
+}
 
 // Picker is a compiled list of nodes.
 type Picker interface {
@@ -28,6 +76,9 @@ type Picker interface {
 
 // Compile makes a picker of the nodes that have a weight above 0, in the order given. The error names the balances.
 func Compile(name string, nodes []*Node) (Picker, error) {
+	if compile := own(name); compile != nil {
+		return compile(slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return n.Endpoint.Weight() <= 0 })), nil
+	}
 	l := list{entries: make([]entry, 0, len(nodes))}
 	for _, n := range nodes {
 		if w := n.Endpoint.Weight(); w > 0 {

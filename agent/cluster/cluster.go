@@ -27,8 +27,13 @@ type Options struct {
 	Changed func()
 	// Book is where what is known of the groups outlives the process; nil: nowhere.
 	Book Book
+	// Finder finds the endpoints of groups that name a registry, as the service that Service says; nil: there are none.
+	Finder  resources.Finder
+	Service func(group string) resources.Service
 	// NegotiatesTLS leaves TLS to the driver.
 	NegotiatesTLS bool
+	// TLSProtocol is the name of what is spoken to endpoints (ALPN); "": it has none.
+	TLSProtocol string
 	// Lookup resolves a host name; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
@@ -36,11 +41,14 @@ type Options struct {
 // Cluster is the groups and endpoints of one resource.
 type Cluster struct {
 	resource   string
-	negotiates bool // the driver does TLS
-	shelved    Book // is opened by Start
+	negotiates bool   // the driver does TLS
+	protocol   string // name of what is spoken in TLS
+	shelved    Book   // is opened by Start
 	metrics    *metrics.Resource
 	log        *slog.Logger
 	changed    func()
+	finder     resources.Finder // nil: no group may name a registry
+	service    func(group string) resources.Service
 
 	view  atomic.Pointer[View]  // what calls read
 	rules atomic.Pointer[rules] // how calls count
@@ -55,14 +63,14 @@ type Cluster struct {
 	mu          sync.Mutex // guards all below
 	policy      resources.Policy
 	groups      map[string]*group
-	members     []*Member // of all groups, by ID
-	drained     map[string]bool
-	tls         *tlsConfig         // nil: plain
-	driver      resources.Resource // nil before Start
-	topology    resources.Topology // nil: endpoints are those of the spec
-	seedsOnly   bool               // those of the spec are not to be called
-	partitioned bool               // the endpoints of a group hold different data: all are primaries
-	book        Book               // nil: nothing is kept
+	members     []*Member                 // of all groups, by ID
+	drained     func(address string) bool // by a command; nil: none
+	tls         *tlsConfig                // nil: plain
+	driver      resources.Resource        // nil before Start
+	topology    resources.Topology        // nil: endpoints are those of the spec
+	seedsOnly   bool                      // those of the spec are not to be called
+	partitioned bool                      // the endpoints of a group hold different data: all are primaries
+	book        Book                      // nil: nothing is kept
 	started     int64
 	endpoints   ids
 	groupIDs    ids
@@ -75,6 +83,7 @@ type group struct {
 	name     string
 	id       int
 	idc      string
+	registry string // where the endpoints are found; "": in spec, or by the topology
 	spec     []resources.EndpointSpec
 	members  []*Member
 	panics   bool
@@ -99,7 +108,8 @@ type rules struct {
 func New(o Options) *Cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{
-		resource: o.Resource, negotiates: o.NegotiatesTLS, shelved: o.Book, metrics: o.Metrics, log: o.Log, changed: o.Changed,
+		resource: o.Resource, negotiates: o.NegotiatesTLS, protocol: o.TLSProtocol, shelved: o.Book, metrics: o.Metrics, log: o.Log, changed: o.Changed,
+		finder: o.Finder, service: o.Service,
 		wakes: make(chan struct{}, 1), probing: make(chan struct{}, maxProbing),
 		ctx: ctx, cancel: cancel, groups: map[string]*group{},
 	}
@@ -172,19 +182,22 @@ func (c *Cluster) Close() {
 type Plan struct {
 	c       *Cluster
 	spec    *resources.Spec
-	drained map[string]bool
+	drained func(address string) bool
 	ids     map[string]int // group -> ID
 	tls     *tlsConfig
 	draft   ids // group IDs as they will be
 }
 
 // Plan checks a spec whose policy is filled, loads the certificates that it names, and gives groups their IDs. drained
-// are the addresses that commands take out of use. One plan is made and applied, or dropped, at a time.
-func (c *Cluster) Plan(s *resources.Spec, drained map[string]bool) (*Plan, error) {
+// says which addresses commands take out of use, also of endpoints that come later; nil: none. One plan is made and applied, or dropped, at a time.
+func (c *Cluster) Plan(s *resources.Spec, drained func(address string) bool) (*Plan, error) {
 	if err := balance.Check(s.Policy.Balance); err != nil {
 		return nil, fmt.Errorf("policy.balance: %w", err)
 	}
 	for name, g := range s.Groups {
+		if g.Registry != "" && c.finder == nil {
+			return nil, fmt.Errorf("groups.%s.registry: resources of kind %s cannot be found in a registry", name, s.Kind)
+		}
 		for _, e := range g.Endpoints {
 			if _, err := resources.ParseRole(e.Role); err != nil {
 				return nil, fmt.Errorf("groups.%s: endpoint %s: %w", name, e.Address, err)
@@ -194,7 +207,7 @@ func (c *Cluster) Plan(s *resources.Spec, drained map[string]bool) (*Plan, error
 			}
 		}
 	}
-	t, err := loadTLS(s.UpstreamTLS)
+	t, err := loadTLS(s.UpstreamTLS, c.protocol)
 	if err != nil {
 		return nil, fmt.Errorf("upstream-tls: %w", err)
 	}
@@ -245,7 +258,7 @@ func (p *Plan) Apply() {
 			c.groups[name] = g
 		}
 		s := p.spec.Groups[name]
-		g.spec, g.idc = s.Endpoints, s.IDC
+		g.spec, g.idc, g.registry = s.Endpoints, s.IDC, s.Registry
 		if g.idc == "" {
 			g.idc = name
 		}
@@ -273,6 +286,7 @@ func (p *Plan) Apply() {
 func (c *Cluster) reconcile(g *group, now int64) {
 	type want struct {
 		spec       resources.EndpointSpec
+		by         string // who says its weight, if it has one
 		discovered bool
 	}
 	bySpec := map[string]resources.EndpointSpec{}
@@ -285,11 +299,15 @@ func (c *Cluster) reconcile(g *group, now int64) {
 	if g.found != nil {
 		for _, m := range g.found {
 			e := resources.EndpointSpec{Address: m.Address, Weight: bySpec[m.Address].Weight, Role: m.Role.String()}
-			wants[m.Address] = want{e, true}
+			by := weighedByConfig
+			if e.Weight == nil && m.Weight > 0 {
+				e.Weight, by = &m.Weight, weighedByRegistry
+			}
+			wants[m.Address] = want{e, by, true}
 		}
-	} else if !c.seedsOnly {
+	} else if !c.seedsOnly || g.registry != "" {
 		for a, e := range bySpec {
-			wants[a] = want{e, false}
+			wants[a] = want{e, weighedByConfig, false}
 		}
 	}
 	var kept []*Member
@@ -307,7 +325,7 @@ func (c *Cluster) reconcile(g *group, now int64) {
 		if m == nil {
 			m = c.newMember(g, address, now)
 		}
-		c.configure(m, w.spec, w.discovered)
+		c.configure(m, w.spec, w.by, w.discovered)
 	}
 	c.elect(g, now)
 }
@@ -322,9 +340,13 @@ func (g *group) member(address string) *Member {
 }
 
 // configure applies what is declared of a member. A role that the server told stays until it tells another.
-func (c *Cluster) configure(m *Member, e resources.EndpointSpec, discovered bool) {
+func (c *Cluster) configure(m *Member, e resources.EndpointSpec, by string, discovered bool) {
 	m.discovered = discovered
-	m.Endpoint.SetWeight(int32(e.Share()))
+	m.declared, m.weighedBy = e.Share(), by
+	if e.Weight == nil {
+		m.weighedBy = ""
+	}
+	m.weigh(m.own)
 	role, _ := resources.ParseRole(e.Role)
 	if role == resources.RolePrimary && m.listed != role && m.deposed { // an operator's word
 		m.deposed, m.group.fresh = false, true
@@ -333,7 +355,7 @@ func (c *Cluster) configure(m *Member, e resources.EndpointSpec, discovered bool
 	if !m.told || discovered && role != resources.RoleAny {
 		m.Endpoint.SetRole(role)
 	}
-	m.drained = c.drained[m.Endpoint.Address]
+	m.drained = c.drained != nil && c.drained(m.Endpoint.Address)
 	m.Endpoint.SetGone(m.drained || m.fenced)
 	if c.driver != nil {
 		c.startProbe(m)

@@ -143,11 +143,7 @@ func (g *rig) start() *rig {
 
 func (g *rig) apply(s *resources.Spec, drained ...string) {
 	g.t.Helper()
-	d := map[string]bool{}
-	for _, a := range drained {
-		d[a] = true
-	}
-	p, err := g.c.Plan(s, d)
+	p, err := g.c.Plan(s, func(address string) bool { return slices.Contains(drained, address) })
 	if err != nil {
 		g.t.Fatal(err)
 	}

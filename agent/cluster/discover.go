@@ -28,10 +28,37 @@ type seedsOnly interface {
 // firstReport is how long the first report of such a topology makes the start of an agent wait.
 const firstReport = int64(3 * time.Second)
 
-// startWatch begins to watch a group's topology, again when its seeds changed. c.mu is held.
+// watcher returns what watches a group for as long as ctx lasts; nil when nothing does. c.mu is held.
+func (c *Cluster) watcher(g *group) func(ctx context.Context, seeds []string, report func([]resources.Member)) error {
+	switch {
+	case c.driver == nil:
+		return nil
+	case g.registry != "":
+		finder, service, registry := c.finder, c.service(g.name), g.registry
+		return func(ctx context.Context, _ []string, report func([]resources.Member)) error {
+			return finder.Find(ctx, registry, service, report)
+		}
+	case c.topology != nil:
+		topology, name := c.topology, g.name
+		return func(ctx context.Context, seeds []string, report func([]resources.Member)) error {
+			return topology.Watch(ctx, name, seeds, report)
+		}
+	}
+	return nil
+}
+
+// startWatch begins to watch a group, again when its seeds changed. c.mu is held.
 func (c *Cluster) startWatch(g *group) {
-	topology := c.topology
-	if topology == nil || c.ctx.Err() != nil {
+	watcher := c.watcher(g)
+	if c.ctx.Err() != nil {
+		return
+	}
+	if watcher == nil {
+		if g.watch != nil { // it had a registry: what that said holds no more
+			c.stopWatch(g)
+			g.held = nil
+			c.accept(g, nil, c.now())
+		}
 		return
 	}
 	seeds := g.seedList()
@@ -44,7 +71,7 @@ func (c *Cluster) startWatch(g *group) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	g.watch, g.seeds = cancel, seeds
 	from := c.watchSeeds(g)
-	c.run.Go(func() { c.watch(ctx, topology, g, from) })
+	c.run.Go(func() { c.watch(ctx, watcher, g, from) })
 }
 
 func (c *Cluster) stopWatch(g *group) {
@@ -54,13 +81,13 @@ func (c *Cluster) stopWatch(g *group) {
 	}
 }
 
-// watch keeps a topology's Watch running until ctx is done. A Watch that returns without an error says that the group
-// has no topology; one that fails is begun again after 0.5 s to 5 s.
-func (c *Cluster) watch(ctx context.Context, topology resources.Topology, g *group, seeds []string) {
+// watch keeps a watcher running until ctx is done. One that returns without an error says that the group has no topology;
+// one that fails is begun again after 0.5 s to 5 s.
+func (c *Cluster) watch(ctx context.Context, watcher func(context.Context, []string, func([]resources.Member)) error, g *group, seeds []string) {
 	delay := 500 * time.Millisecond
 	for {
 		began := c.now()
-		err := topology.Watch(ctx, g.name, seeds, func(found []resources.Member) {
+		err := watcher(ctx, seeds, func(found []resources.Member) {
 			if ctx.Err() == nil {
 				c.discovered(g, slices.Clone(found))
 			}

@@ -43,6 +43,9 @@ type Member struct {
 	deposed    bool               // it was the writer, was replaced, and has not said since that it is a replica
 	discovered bool               // by a topology, not by the spec
 	listed     resources.Role     // what the topology says that it is
+	declared   int                // its weight by config, registry or default
+	weighedBy  string             // who said that weight; see Status
+	own        int                // the weight that the server last said of itself; 0: none
 	health     resources.Health   // as last probed or reported
 	reason     string             // why it is out, for people
 	stopProbe  context.CancelFunc // nil: not probed

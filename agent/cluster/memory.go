@@ -32,6 +32,7 @@ type Memory struct {
 type Found struct {
 	Address string `json:"address"`
 	Role    string `json:"role,omitempty"` // primary, replica or any
+	Weight  int    `json:"weight,omitempty"`
 }
 
 // recall gives a group what an earlier process knew of it, once, before anything else is known. It must be reconciled
@@ -45,7 +46,7 @@ func (c *Cluster) recall(g *group, now int64) {
 	if !ok || !slices.ContainsFunc(old.Seeds, func(a string) bool { return slices.Contains(g.seedList(), a) }) {
 		return
 	}
-	if found, ok := old.members(); ok && c.topology != nil && g.found == nil {
+	if found, ok := old.members(); ok && c.watcher(g) != nil && g.found == nil {
 		g.found, g.stale = found, true
 		c.log.Info("the endpoints of an earlier run are used until discovery reports", "group", g.name, "endpoints", len(found))
 	}
@@ -71,7 +72,7 @@ func (m *Memory) members() ([]resources.Member, bool) {
 		if err != nil || checkAddress(f.Address) != nil {
 			return nil, false
 		}
-		list = append(list, resources.Member{Address: f.Address, Role: role})
+		list = append(list, resources.Member{Address: f.Address, Role: role, Weight: f.Weight})
 	}
 	return list, len(list) > 0
 }
@@ -84,7 +85,7 @@ func (c *Cluster) remember(g *group) {
 	g.fresh = false
 	m := Memory{Seeds: g.seedList()}
 	for _, f := range g.found {
-		m.Found = append(m.Found, Found{Address: f.Address, Role: f.Role.String()})
+		m.Found = append(m.Found, Found{Address: f.Address, Role: f.Role.String(), Weight: f.Weight})
 	}
 	slices.SortFunc(m.Found, func(a, b Found) int { return strings.Compare(a.Address, b.Address) })
 	if w := g.fence.writer; w != nil {
@@ -100,8 +101,11 @@ func (c *Cluster) remember(g *group) {
 	c.book.Keep(g.name, m)
 }
 
-// seedList returns the configured addresses of a group.
+// seedList returns the configured addresses of a group, or the registry that knows them.
 func (g *group) seedList() []string {
+	if g.registry != "" {
+		return []string{g.registry}
+	}
 	list := make([]string, 0, len(g.spec))
 	for _, e := range g.spec {
 		list = append(list, e.Address)
@@ -113,7 +117,7 @@ func (g *group) seedList() []string {
 // of another sort than the servers, what an earlier process found, so that one server that is left is enough.
 func (c *Cluster) watchSeeds(g *group) []string {
 	seeds := g.seedList()
-	if g.stale && !c.seedsOnly {
+	if g.stale && !c.seedsOnly && g.registry == "" {
 		for _, f := range g.found {
 			if !slices.Contains(seeds, f.Address) {
 				seeds = append(seeds, f.Address)

@@ -81,7 +81,7 @@ func TestDiscoverySurvivesARestart(t *testing.T) {
 
 func TestEmptyFirstReportLeavesThePast(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary"}, {"n:1", "replica"}}}}}
+		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary", 0}, {"n:1", "replica", 0}}}}}
 		g := restarted(t, s, spec(1), "", true)
 		g.report()
 		g.wantUsed("m:1", "n:1")
@@ -94,7 +94,7 @@ func TestEmptyFirstReportLeavesThePast(t *testing.T) {
 // A server of the past is where a topology may be asked, too.
 func TestThePastIsASeed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"a:1", "primary"}, {"n:1", "replica"}}}}}
+		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"a:1", "primary", 0}, {"n:1", "replica", 0}}}}}
 		g := restarted(t, s, spec(1), "", true)
 		g.c.mu.Lock()
 		defer g.c.mu.Unlock()
@@ -110,10 +110,10 @@ func TestThePastIsASeed(t *testing.T) {
 
 func TestVoidMemory(t *testing.T) {
 	for name, m := range map[string]Memory{
-		"other seeds":       {Seeds: []string{"x:1"}, Found: []Found{{"m:1", "primary"}}, Writer: "b:1"},
+		"other seeds":       {Seeds: []string{"x:1"}, Found: []Found{{"m:1", "primary", 0}}, Writer: "b:1"},
 		"nothing was found": {Seeds: []string{"a:1"}},
-		"nonsense":          {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary"}, {"m", ""}}},
-		"an unknown role":   {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "boss"}}},
+		"nonsense":          {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary", 0}, {"m", "", 0}}},
+		"an unknown role":   {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "boss", 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestVoidMemory(t *testing.T) {
 // A resource that discovers nothing now does not take over what it discovered with another topology.
 func TestPastIsForTopologiesOnly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary"}}}}}
+		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary", 0}}}}}
 		g := restarted(t, s, spec(2), "", false)
 		g.wantUsed("a:1", "b:1")
 	})
@@ -242,7 +242,7 @@ func TestPastIsFenced(t *testing.T) {
 	for say, want := range map[string]string{"P P": "a b", "X P": "b ", "R P": "b ", "P R": "a ", "R R": " "} {
 		t.Run(say, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"s:1"}, Found: []Found{{"a:1", "primary"}, {"b:1", "replica"}}}}}
+				s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"s:1"}, Found: []Found{{"a:1", "primary", 0}, {"b:1", "replica", 0}}}}}
 				sp := spec(1)
 				sp.Groups["g"].Endpoints[0].Address = "s:1"
 				g := restarted(t, s, sp, say, true)
@@ -258,7 +258,7 @@ func TestPastIsFenced(t *testing.T) {
 // A driver may find out that a group has no topology after all.
 func TestPastEndsWithoutATopology(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary"}}}}}
+		s := &shelf{pages: map[string]Memory{"g": {Seeds: []string{"a:1"}, Found: []Found{{"m:1", "primary", 0}}}}}
 		g := newRig(t, spec(2))
 		defer g.c.Close()
 		g.f.reports, g.f.none = make(chan []resources.Member), true

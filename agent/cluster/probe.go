@@ -95,9 +95,10 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 		}
 	}
 	m.probed = true
-	changed, role := m.down != was, false
+	changed, role, weight := m.down != was, false, false
 	if err == nil {
 		m.unready = !h.Ready
+		weight = m.weigh(h.Weight)
 		role = m.learn(h)
 	}
 	turned := !m.removed && c.elect(m.group, c.now())
@@ -111,7 +112,7 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 			}
 		}
 	}
-	if (changed || role || first || turned) && !m.removed {
+	if (changed || role || weight || first || turned) && !m.removed {
 		c.publish()
 	}
 	down := m.down
@@ -194,9 +195,9 @@ func (c *Cluster) Report(ep *resources.Endpoint, h resources.Health) {
 func (c *Cluster) Probed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.seedsOnly && c.now()-c.started < firstReport {
+	if c.now()-c.started < firstReport {
 		for _, g := range c.groups {
-			if g.found == nil {
+			if g.found == nil && (c.seedsOnly || g.registry != "") {
 				return false
 			}
 		}

@@ -91,12 +91,13 @@ type Status struct {
 	Address     string  `json:"address"`
 	Role        string  `json:"role"` // primary, replica, any or, in words for people, primary (fenced)
 	Weight      int     `json:"weight"`
-	Share       float64 `json:"share"`      // of the weight: below 1 during slow start, 0 when it is not used
-	State       string  `json:"state"`      // up, down, ejected, drained, fenced, stale (a replica too far behind), off (weight 0) or unknown (not probed yet)
-	Why         string  `json:"why"`        // it is out, or what its last failure was
-	Inflight    int32   `json:"inflight"`   // calls
-	LatencyNs   int64   `json:"latency_ns"` // moving average as the balance sees it
-	Ejections   int64   `json:"ejections"`  // so far
+	WeightFrom  string  `json:"weight_from"` // who said it: config, registry, server; "" for nobody
+	Share       float64 `json:"share"`       // of the weight: below 1 during slow start, 0 when it is not used
+	State       string  `json:"state"`       // up, down, ejected, drained, fenced, stale (a replica too far behind), off (weight 0) or unknown (not probed yet)
+	Why         string  `json:"why"`         // it is out, or what its last failure was
+	Inflight    int32   `json:"inflight"`    // calls
+	LatencyNs   int64   `json:"latency_ns"`  // moving average as the balance sees it
+	Ejections   int64   `json:"ejections"`   // so far
 	ReturnInNs  int64   `json:"return_in_ns"`
 	Version     string  `json:"version"`
 	LagNs       int64   `json:"lag_ns"`
@@ -114,7 +115,7 @@ func (c *Cluster) Status() []Status {
 	for _, m := range c.members {
 		ep := m.Endpoint
 		s := Status{
-			ID: ep.ID, Group: ep.Group, IDC: m.group.idc, Address: ep.Address, Role: ep.Role().String(), Weight: int(ep.Weight()),
+			ID: ep.ID, Group: ep.Group, IDC: m.group.idc, Address: ep.Address, Role: ep.Role().String(), Weight: int(ep.Weight()), WeightFrom: m.weightFrom(),
 			State: m.state(), Why: m.reason, Inflight: ep.Inflight.Load(), LatencyNs: m.Latency(now), Ejections: m.total,
 			Version: m.health.Version, LagNs: m.health.Lag.Nanoseconds(), Discovered: m.discovered,
 			Stale: m.discovered && m.group.stale,

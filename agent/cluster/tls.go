@@ -17,14 +17,17 @@ type tlsConfig struct {
 	name string // fixed server name; "": the host of the address
 }
 
-// loadTLS reads the files of an upstream-tls section; nil gives nil.
-func loadTLS(s *resources.ClientTLS) (*tlsConfig, error) {
+// loadTLS reads the files of an upstream-tls section; nil gives nil. protocol is the name of what will be spoken; "": none.
+func loadTLS(s *resources.ClientTLS, protocol string) (*tlsConfig, error) {
 	if s == nil {
 		return nil, nil
 	}
 	t := &tlsConfig{
 		base: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: s.Insecure, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
 		name: s.ServerName,
+	}
+	if protocol != "" {
+		t.base.NextProtos = []string{protocol}
 	}
 	if s.CA != "" {
 		pem, err := os.ReadFile(s.CA)

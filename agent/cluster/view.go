@@ -37,6 +37,7 @@ type List struct {
 	Nodes  []*balance.Node // those in use
 	Sound  int             // how many members are sound
 	Of     int             // how many there are that have a weight and are neither drained nor fenced nor, for reads, stale
+	Spare  []*balance.Node // of those not in use the ones that are ejected and nothing worse: for who has nowhere else to go
 }
 
 // Panics reports that more than half of the members are out, so that all are used.
@@ -88,7 +89,7 @@ func (c *Cluster) publish() {
 
 func (c *Cluster) list(g *group, want resources.Role) List {
 	var l List
-	var sound, all []*balance.Node
+	var sound, all, spare []*balance.Node
 	for _, m := range g.members {
 		if m.drained || m.fenced || m.Endpoint.Weight() == 0 || !fits(m.Endpoint.Role(), want) {
 			continue
@@ -99,11 +100,13 @@ func (c *Cluster) list(g *group, want resources.Role) List {
 		all = append(all, &m.Node)
 		if m.sound.Load() {
 			sound = append(sound, &m.Node)
+		} else if !m.down {
+			spare = append(spare, &m.Node)
 		}
 	}
-	l.Sound, l.Of, l.Nodes = len(sound), len(all), sound
+	l.Sound, l.Of, l.Nodes, l.Spare = len(sound), len(all), sound, spare
 	if l.Panics() {
-		l.Nodes = all
+		l.Nodes, l.Spare = all, nil
 	}
 	l.Picker, _ = balance.Compile(c.policy.Balance, l.Nodes) // its name was checked by Plan
 	return l

@@ -21,6 +21,11 @@
 // to a share of the calls of the last ten seconds, with a small allowance so that a quiet resource may retry at all.
 // Backups have a smaller share within it.
 //
+// # Strategies
+//
+// What the law leaves open a [Strategy] decides: one that a program registers, and that a policy names. It can make fewer
+// attempts than the law allows, and never more.
+//
 // # Who calls
 //
 // The runtime: [Law.May] and [Budget.Take] when an attempt failed, [Backups.After] when a call is routed, and both
