@@ -23,6 +23,8 @@ type Span struct {
 	Fault    string // text of the fault, if it ended with one
 	Tries    int    // attempts, 1 for most
 
+	Stages Stages // zero: they are not known
+
 	RequestBytes  int64
 	ResponseBytes int64
 }

@@ -30,6 +30,34 @@ type Event struct {
 	RespBytes int64     `json:"response_bytes"`
 	Text      string    `json:"text,omitempty"`
 	Fault     string    `json:"fault,omitempty"`
+	Stages    Stages    `json:"stages"`
+}
+
+// Stages is what a call's time went to; resources.Stages says what belongs to which. All are in µs. They add up to Total, which is
+// longer than Latency by what Latency leaves out: the first pieces of a request that came in several, and the writing of an answer
+// that was already there as a whole.
+type Stages struct {
+	Receive int64 `json:"receive_us"`
+	Route   int64 `json:"route_us"`
+	Send    int64 `json:"send_us"`
+	Wait    int64 `json:"wait_us"`
+	Reply   int64 `json:"reply_us"`
+	Total   int64 `json:"total_us"`
+}
+
+// NewStages makes whole µs of a call's stages, so that they add up to the µs of their sum.
+func NewStages(s *resources.Stages, start, now int64) Stages {
+	from, until := s.Spans(start, now)
+	var us [resources.NumStages]int64
+	at := int64(0)
+	for i, t := range until {
+		t = (t - from) / 1000
+		us[i], at = t-at, t
+	}
+	return Stages{
+		Receive: us[resources.StageReceive], Route: us[resources.StageRoute], Send: us[resources.StageSend],
+		Wait: us[resources.StageWait], Reply: us[resources.StageReply], Total: at,
+	}
 }
 
 // Tap hands live calls to observers. One belongs to each resource and outlives its compilations.
@@ -47,6 +75,7 @@ type subscriber struct {
 	since      int64  // calls that began earlier belong to whoever had the bit before
 	selector   *resources.Selector
 	slowerThan int64
+	sample     Coin
 	events     chan Event
 }
 
@@ -64,9 +93,14 @@ func (t *Tap) Dropped() uint64 { return t.dropped.Load() }
 // called more than once; the channel is not closed then, but nothing comes any more. When MaxSubscribers watch
 // already, the channel comes back closed.
 func (t *Tap) Subscribe(sel *resources.Selector, slowerThan time.Duration, buf int) (<-chan Event, func()) {
+	return t.SubscribeSample(sel, slowerThan, 100, buf)
+}
+
+// SubscribeSample is Subscribe to a share of the calls, chosen as they begin: the others cost no more than without it.
+func (t *Tap) SubscribeSample(sel *resources.Selector, slowerThan time.Duration, share resources.Percent, buf int) (<-chan Event, func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &subscriber{since: clock.Now(), selector: sel, slowerThan: int64(slowerThan), events: make(chan Event, max(buf, 1))}
+	s := &subscriber{since: clock.Now(), selector: sel, slowerThan: int64(slowerThan), sample: NewCoin(share), events: make(chan Event, max(buf, 1))}
 	var list []*subscriber
 	var used uint32
 	if l := t.list.Load(); l != nil {
@@ -116,7 +150,8 @@ func (t *Tap) sharedTexts() *Texts {
 	return t.texts
 }
 
-// Begin is called for each call as it begins: it notes which observers want the call and, for them, keeps its text.
+// Begin is called for each call as it begins: it notes which observers want the call and, for them, keeps its text and watches
+// its stages.
 func (t *Tap) Begin(c *resources.Call, tx *Texter) {
 	list := t.list.Load()
 	if list == nil {
@@ -128,7 +163,7 @@ func (t *Tap) Begin(c *resources.Call, tx *Texter) {
 	}
 	var mask uint32
 	for _, s := range *list {
-		if s.selector == nil || s.selector.Match(c) {
+		if (s.selector == nil || s.selector.Match(c)) && s.sample.Hit() {
 			mask |= s.bit
 		}
 	}
@@ -136,35 +171,59 @@ func (t *Tap) Begin(c *resources.Call, tx *Texter) {
 		tx.Skip(c)
 	} else {
 		tx.Capture(c)
+		c.Watch()
 	}
 	tx.setSubscribers(c, mask)
 }
 
-// End is called for each call as it ends. It returns how many observers were too slow to take the event.
-func (t *Tap) End(c *resources.Call, tx *Texter, event func(*resources.Call, []byte) Event) (dropped int) {
+// End is called for each call as it ends. Observers see it when its answer was written, which may be later. dropped is told how
+// many of them were too slow to take the event.
+func (t *Tap) End(c *resources.Call, tx *Texter, event func(*resources.Call, []byte) Event, dropped func(int)) {
 	mask := tx.subscribers(c)
 	if mask == 0 {
-		return 0
+		return
 	}
 	list := t.list.Load()
 	if list == nil {
-		return 0
+		return
 	}
-	var ev Event
-	made := false
+	var to []*subscriber
 	for _, s := range *list {
-		if mask&s.bit == 0 || c.Start < s.since || c.Now-c.Start < s.slowerThan {
-			continue
+		if mask&s.bit != 0 && c.Start >= s.since && c.Now-c.Start >= s.slowerThan {
+			to = append(to, s)
 		}
-		if !made {
-			ev, made = event(c, tx.Text(c)), true
+	}
+	if to == nil {
+		return
+	}
+	ev, stages, start, now := event(c, tx.Text(c)), c.Stages, c.Start, c.Now
+	show := func() {
+		if stages != nil {
+			ev.Stages = NewStages(stages, start, now)
 		}
+		t.show(ev, to, dropped)
+	}
+	if stages == nil || stages.Out == nil {
+		show()
+		return
+	}
+	stages.Out.OnWritten(func(at int64) {
+		stages.Replied = at
+		show()
+	})
+}
+
+func (t *Tap) show(ev Event, to []*subscriber, dropped func(int)) {
+	n := 0
+	for _, s := range to {
 		select {
 		case s.events <- ev:
 		default:
-			dropped++
+			n++
 		}
 	}
-	t.dropped.Add(uint64(dropped))
-	return dropped
+	if n > 0 {
+		t.dropped.Add(uint64(n))
+		dropped(n)
+	}
 }

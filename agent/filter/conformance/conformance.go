@@ -179,12 +179,12 @@ func (r *run) protocol(t *testing.T) {
 	}
 }
 
-// untouched checks that OnCall changed only what a filter may change: Delay, Trace, Scratch.
+// untouched checks that OnCall changed only what a filter may change: Delay, Trace, Stages, Scratch.
 func (r *run) untouched(t *testing.T, before, after *resources.Call) {
 	t.Helper()
 	a, b := *before, *after
 	for _, c := range []*resources.Call{&a, &b} {
-		c.Depth, c.Delay, c.Trace, c.Scratch = 0, 0, resources.TraceContext{}, [len(c.Scratch)]uint64{}
+		c.Depth, c.Delay, c.Trace, c.Stages, c.Scratch = 0, 0, resources.TraceContext{}, nil, [len(c.Scratch)]uint64{}
 	}
 	if !reflect.DeepEqual(a, b) {
 		t.Fatalf("OnCall changed the call:\nbefore %+v\nafter  %+v", a, b)

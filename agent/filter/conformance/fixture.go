@@ -139,7 +139,7 @@ func (f *Fixture) Reset(c *resources.Call, op string) {
 	c.Session, c.View, c.Start, c.Op, c.Class, c.Retry = f.Session, f.views[in.Name], f.Now, id, in.Class, in.Retry
 	c.Key, c.HasKey, c.ReqBytes, c.Attempt, c.Sent = 17, true, 31, 0, resources.SentNothing
 	c.Deadline, c.Delay, c.Endpoint, c.Now, c.RespBytes, c.Fault = 0, 0, nil, 0, 0, nil
-	c.Outcome, c.Slow = resources.OutcomeOK, false
+	c.Outcome, c.Slow, c.Stages = resources.OutcomeOK, false, nil
 	f.Session.Calls.Add(1)
 }
 

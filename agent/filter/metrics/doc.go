@@ -13,8 +13,9 @@
 //	groups[Endpoint.GroupID] --> ops[Call.Op] --> classes[Call.Class] --> cell
 //
 // The first call of a group and operation makes its entry: that call takes the registry's lock and allocates, and is
-// the only one. Operations that were learnt after the filter was compiled count as the catch-all operation until the
-// next compilation. The arrays are kept across compilations while groups and operations are the same.
+// the only one. The arrays have room for some operations that are learnt after the filter was compiled; what is learnt beyond
+// that counts as the catch-all operation until the next compilation. The arrays are kept across compilations while groups
+// and operations are the same.
 //
 // Streams (ClassStream) last as long as their clients like and are never slow.
 package metrics

@@ -19,6 +19,9 @@ var Definition = filter.Definition{
 	Build: build,
 }
 
+// room is how many operations that are learnt between two compilations, a tenth of a second apart, have places of their own.
+const room = 32
+
 // NoGroup is the group label of calls that ended before they were routed.
 const NoGroup = "none"
 
@@ -32,9 +35,10 @@ type Filter struct {
 // cells finds the cell of a call.
 type cells struct {
 	resource *metrics.Resource
-	ops      []string
-	groups   []string // by GroupID, and NoGroup at the end
-	byGroup  [][]atomic.Pointer[opCells]
+	table    *resources.Ops
+	ops      []string                    // of table, when the cells were made
+	groups   []string                    // by GroupID, and NoGroup at the end
+	byGroup  [][]atomic.Pointer[opCells] // with room for more operations
 }
 
 // opCells is the cells of one group and operation by class. A call has its operation's class or, by its arguments, a
@@ -48,16 +52,16 @@ func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
 	}
 	ops, groups := env.OpNames(), append(slices.Clone(env.Groups), NoGroup)
 	prev, _ := old.(*Filter)
-	if prev != nil && prev.cells.resource == env.Metrics && slices.Equal(prev.cells.groups, groups) && slices.Equal(prev.cells.ops, ops) {
+	if prev != nil && prev.cells.resource == env.Metrics && prev.cells.table == env.Ops && slices.Equal(prev.cells.groups, groups) && slices.Equal(prev.cells.ops, ops) {
 		if prev.slower == f.slower {
 			return prev, nil
 		}
 		f.cells = prev.cells
 		return f, nil
 	}
-	f.cells = &cells{resource: env.Metrics, ops: ops, groups: groups, byGroup: make([][]atomic.Pointer[opCells], len(groups))}
+	f.cells = &cells{resource: env.Metrics, table: env.Ops, ops: ops, groups: groups, byGroup: make([][]atomic.Pointer[opCells], len(groups))}
 	for i := range f.cells.byGroup {
-		f.cells.byGroup[i] = make([]atomic.Pointer[opCells], len(ops))
+		f.cells.byGroup[i] = make([]atomic.Pointer[opCells], len(ops)+room)
 	}
 	return f, nil
 }
@@ -82,9 +86,9 @@ func (t *cells) of(c *resources.Call) *metrics.Cell {
 	if ep := c.Endpoint; ep != nil && ep.GroupID < group {
 		group = ep.GroupID
 	}
-	op := int(c.Op)
-	if op >= len(t.ops) {
-		op = int(resources.OpOther)
+	op := c.Op
+	if int(op) >= len(t.byGroup[group]) {
+		op = resources.OpOther
 	}
 	if at := t.byGroup[group][op].Load(); at != nil {
 		if cell := at[c.Class].Load(); cell != nil {
@@ -95,12 +99,12 @@ func (t *cells) of(c *resources.Call) *metrics.Cell {
 }
 
 // make is the first call of a group, operation and class.
-func (t *cells) make(group, op int, class resources.Class) *metrics.Cell {
+func (t *cells) make(group int, op resources.OpID, class resources.Class) *metrics.Cell {
 	slot := &t.byGroup[group][op]
 	if slot.Load() == nil {
 		slot.CompareAndSwap(nil, new(opCells))
 	}
-	cell := t.resource.Cell(t.groups[group], t.ops[op], class.String())
+	cell := t.resource.Cell(t.groups[group], t.table.Info(op).Name, class.String())
 	slot.Load()[class].Store(cell)
 	return cell
 }

@@ -72,8 +72,35 @@ func TestCounts(t *testing.T) {
 		"yf SUBSCRIBE stream": "calls=1 ok=1 slow=0 in=31 out=128",
 		"none SET write":      "calls=1 limited=1 slow=0 in=31 out=0",
 		"yf GET write":        "calls=1 ok=1 slow=1 in=31 out=128",
-		"yf other read":       "calls=1 ok=1 slow=0 in=31 out=128",
+		"yf JSON.GET read":    "calls=1 ok=1 slow=0 in=31 out=128",
 	})
+}
+
+// More operations are learnt before the next compilation than there is room for: what has none is the catch-all, and nothing is lost.
+func TestMoreOperationsThanRoom(t *testing.T) {
+	fx := conformance.New(t, nil)
+	f := fx.Build(t, metrics.Definition, nil)
+	const all = 100
+	for i := range all {
+		name := fmt.Sprint("JSON.X", i)
+		fx.Ops.Intern(resources.OpInfo{Name: name, Class: resources.ClassRead})
+		fx.Do(f, name, resources.OutcomeOK, 0)
+	}
+	got := counted(fx)
+	if n := len(got); n < 10 || n >= all || got["yf JSON.X0 read"] == "" || got["yf other read"] == "" {
+		t.Errorf("there are %d cells: %v", n, got)
+	}
+	g := fx.Build(t, metrics.Definition, f)
+	last := fmt.Sprint("JSON.X", all-1)
+	fx.Do(g, last, resources.OutcomeOK, 0)
+	if got := counted(fx)["yf "+last+" read"]; got != "calls=1 ok=1 slow=0 in=31 out=128" {
+		t.Errorf("the last counted %q after a compilation", got)
+	}
+	calls := uint64(0)
+	fx.Metrics.Each(func(_, _, _ string, c *cells.Cell) { calls += c.Histogram().Count() })
+	if calls != all+1 {
+		t.Errorf("%d calls in all cells, want %d", calls, all+1)
+	}
 }
 
 func TestInflight(t *testing.T) {

@@ -23,8 +23,9 @@ type Filter struct {
 	tap     *filter.Tap
 	text    filter.Texter
 	ops     []string
-	dropped *metrics.Counter // nil without sinks
+	counter *metrics.Counter // of events that were dropped; nil without sinks
 	event   func(*resources.Call, []byte) filter.Event
+	dropped func(int)
 }
 
 func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
@@ -41,9 +42,9 @@ func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
 	}
 	f := &Filter{tap: env.Tap, text: text, ops: ops}
 	if env.Sinks != nil {
-		f.dropped = env.Sinks.Dropped("observe")
+		f.counter = env.Sinks.Dropped("observe")
 	}
-	f.event = f.describe
+	f.event, f.dropped = f.describe, f.count
 	return f, nil
 }
 
@@ -55,10 +56,14 @@ func (f *Filter) OnCall(c *resources.Call) *resources.Stop {
 
 // OnDone shows it to them.
 func (f *Filter) OnDone(c *resources.Call) {
-	if n := f.tap.End(c, &f.text, f.event); n > 0 && f.dropped != nil {
-		f.dropped.Add(int64(n))
-	}
+	f.tap.End(c, &f.text, f.event, f.dropped)
 	f.text.Release(c)
+}
+
+func (f *Filter) count(n int) {
+	if f.counter != nil {
+		f.counter.Add(int64(n))
+	}
 }
 
 func (f *Filter) describe(c *resources.Call, text []byte) filter.Event {

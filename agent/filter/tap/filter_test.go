@@ -1,6 +1,8 @@
 package tap_test
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/sluice-mesh/sluice/agent/filter/accesslog"
 	"github.com/sluice-mesh/sluice/agent/filter/conformance"
 	"github.com/sluice-mesh/sluice/agent/filter/tap"
+	"github.com/sluice-mesh/sluice/internal/clock"
+	"github.com/sluice-mesh/sluice/internal/loop"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -29,7 +33,10 @@ func TestEvent(t *testing.T) {
 	if ev.Time.IsZero() {
 		t.Error("the event has no time")
 	}
-	ev.Time = time.Time{}
+	if ev.Stages.Total != 3000 {
+		t.Errorf("the stages are %+v, want 3000 µs in all", ev.Stages)
+	}
+	ev.Time, ev.Stages = time.Time{}, filter.Stages{}
 	want := filter.Event{
 		Op: "GET", Class: "read", Caller: "feed-web", User: "app", Client: "10.0.0.9:51122", Group: "yf", Endpoint: "10.0.0.1:6379",
 		Outcome: "unavailable", Latency: 3e6, ReqBytes: 31, RespBytes: 128, Text: "GET user:17",
@@ -71,6 +78,91 @@ func TestObserversGetWhatTheySelected(t *testing.T) {
 		t.Error("the tap is active although all observers left")
 	}
 }
+
+// Who wants a share of the calls gets about that, and none but those are watched.
+func TestSample(t *testing.T) {
+	fx := conformance.New(t, nil)
+	f := fx.Build(t, tap.Definition, nil)
+	some, cancel := fx.Tap.SubscribeSample(nil, 0, 10, 5000)
+	defer cancel()
+	none, cancelNone := fx.Tap.SubscribeSample(nil, 0, 0, 1)
+	defer cancelNone()
+	fx.Advance(time.Second)
+	watched := 0
+	for range 5000 {
+		c := fx.Call("GET")
+		f.OnCall(c)
+		if c.Stages != nil {
+			watched++
+		}
+		fx.End(c, nil, ok, 0)
+		f.OnDone(c)
+	}
+	if n := len(some); n < 330 || n > 670 || n != watched { // 500 with a standard deviation of 21
+		t.Errorf("%d of 5000 events at 10%%, %d calls were watched", n, watched)
+	}
+	if len(none) != 0 {
+		t.Errorf("%d events at 0%%", len(none))
+	}
+}
+
+// An event waits until the client's connection took the answer, or is gone; then its reply is measured to there.
+func TestEventsWaitForTheAnswer(t *testing.T) {
+	loops, err := loop.NewGroup(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loops.Stop()
+	for _, reads := range []bool{true, false} {
+		fx := conformance.New(t, nil)
+		f := fx.Build(t, tap.Definition, nil)
+		events, cancel := fx.Tap.Subscribe(nil, 0, 8)
+		defer cancel()
+		fx.Now = clock.Now() // as the loop has it
+		agent, client := net.Pipe()
+		ended, gone := make(chan struct{}), make(chan *loop.Conn, 1)
+		if err := loops.Next().Attach(agent, func(out *loop.Conn) {
+			out.SetHandler(deaf{})
+			out.Write(make([]byte, 1<<20)) // answers before it
+			c := fx.Call("GET")
+			f.OnCall(c)
+			c.Stages.Out = out
+			fx.End(c, nil, ok, 0)
+			f.OnDone(c)
+			gone <- out
+			close(ended)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if len(events) != 0 {
+			t.Error("the event came before the answer was written")
+		}
+		if reads {
+			_, _ = io.CopyN(io.Discard, client, 1<<20)
+		} else {
+			out := <-gone
+			loops.Next().Post(func() { out.Close(nil) })
+		}
+		select {
+		case ev := <-events:
+			if measured := ev.Stages.Total > 0; measured != reads {
+				t.Errorf("a client that reads (%v) has the stages %+v", reads, ev.Stages)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("no event of a call whose client reads (%v)", reads)
+		}
+		client.Close()
+	}
+}
+
+// deaf does nothing with what happens on a connection.
+type deaf struct{}
+
+func (deaf) OnData(_ *loop.Conn, b []byte) int { return len(b) }
+func (deaf) OnEOF(*loop.Conn)                  {}
+func (deaf) OnDrained(*loop.Conn)              {}
+func (deaf) OnClose(*loop.Conn, error)         {}
 
 func TestSlowObserverLosesEvents(t *testing.T) {
 	fx := conformance.New(t, nil)

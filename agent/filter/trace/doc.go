@@ -12,6 +12,8 @@
 //
 // After OnCall the context is the call's own, ready to be sent on by drivers whose protocol can. OnDone hands the
 // span to the collector's exporter, which never blocks and counts what it drops, and clears the context, so that a
-// Call that is used again does not go on with the trace of the last one. Spans take their times from the Call; ids
+// Call that is used again does not go on with the trace of the last one. Spans take their times from the Call, and say in
+// attributes what its time went to (resources.Stages), up to where the call ended: what the writing of the answer then takes is
+// seen by observers only. Ids
 // come from math/rand/v2, whose generators belong to threads and take no lock.
 package trace

@@ -61,6 +61,9 @@ func (f *Filter) OnCall(c *resources.Call) *resources.Stop {
 		t.Parent = t.SpanID
 	}
 	binary.LittleEndian.PutUint64(t.SpanID[:], nonZero())
+	if f.sink != nil && c.Watch() {
+		c.Stages.Spare = true
+	}
 	return nil
 }
 
@@ -77,6 +80,9 @@ func nonZero() uint64 {
 func (f *Filter) OnDone(c *resources.Call) {
 	if c.Trace.Sampled && f.sink != nil {
 		f.sink.Export(f.span(c))
+		if c.Stages != nil && c.Stages.Spare {
+			c.Unwatch()
+		}
 	}
 	c.Trace = resources.TraceContext{}
 }
@@ -100,6 +106,9 @@ func (f *Filter) span(c *resources.Call) filter.Span {
 	}
 	if c.Fault != nil {
 		s.Fault = c.Fault.Text
+	}
+	if c.Stages != nil {
+		s.Stages = filter.NewStages(c.Stages, c.Start, c.Now)
 	}
 	return s
 }

@@ -38,7 +38,13 @@ func TestSpan(t *testing.T) {
 	if d := s.End.Sub(s.Start); d != 3*time.Millisecond || s.Start.IsZero() {
 		t.Errorf("the span takes %v, want 3ms", d)
 	}
-	s.Start, s.End = time.Time{}, time.Time{}
+	if s.Stages.Total != 3000 {
+		t.Errorf("the stages are %+v, want 3000 µs in all", s.Stages)
+	}
+	if c.Stages != nil {
+		t.Error("the stages outlive their call")
+	}
+	s.Start, s.End, s.Stages = time.Time{}, time.Time{}, filter.Stages{}
 	want := filter.Span{
 		TraceID: in.TraceID, SpanID: in.SpanID, Resource: "feed-cache", Kind: "redis", Op: "GET", Class: "read", Group: "yf",
 		Endpoint: "10.0.0.1:6379", Caller: "feed-web", Client: "10.0.0.9:51122", Outcome: "unavailable", Failed: true,
