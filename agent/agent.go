@@ -32,19 +32,24 @@ type Agent struct {
 	log     *slog.Logger
 	started time.Time
 
-	lock     *os.File // holds the data folder
-	registry *metrics.Registry
-	store    *control.Store
-	center   *center // nil: the config names no centre
-	notes    *control.Notes
-	sinks    *filter.Sinks
-	loops    *loop.Group    // I/O of all resources
-	graphite *graphite.Sink // nil: not pushed
-	sampler  *sampler
-	pressure *pressure.Watcher
-	set      *set
-	admin    *admin.Server
-	adminLn  net.Listener
+	lock       *os.File // holds the data folder
+	registry   *metrics.Registry
+	store      *control.Store
+	center     *center // nil: the config names no centre
+	exports    *exporter
+	registries *registries
+	announcer  *announcer
+	console    *motanConsole
+	registered *registered // nil: applications may not register
+	notes      *control.Notes
+	sinks      *filter.Sinks
+	loops      *loop.Group    // I/O of all resources
+	graphite   *graphite.Sink // nil: not pushed
+	sampler    *sampler
+	pressure   *pressure.Watcher
+	set        *set
+	admin      *admin.Server
+	adminLn    net.Listener
 
 	ready    readiness
 	draining atomic.Bool
@@ -68,7 +73,9 @@ func New(cfg *config.Config, o Options) (*Agent, error) {
 		o.Config = ConfigOptions()
 	}
 	a := &Agent{opt: o, log: o.Log, started: time.Now(), file: cfg, identity: cfg.Agent, registry: metrics.NewRegistry(metrics.Options{Outcomes: runtime.Outcomes()})}
-	for _, step := range []func() error{a.openData, a.openSinks, a.openCenter, a.openLoops, a.openResources, a.openAdmin} {
+	a.registries = newRegistries(a.identity.Application, a.log)
+	a.console = newMotanConsole(a)
+	for _, step := range []func() error{a.openData, a.openRegistered, a.openSinks, a.openCenter, a.openLoops, a.openResources, a.openExports, a.openAdmin} {
 		if err := step(); err != nil {
 			a.Close()
 			return nil, err
@@ -107,6 +114,25 @@ func (a *Agent) openSinks() (err error) {
 	return err
 }
 
+// openExports opens the registries that exports are announced in. Nothing is announced as available yet.
+func (a *Agent) openExports() (err error) {
+	a.exports = newExporter(a.identity.Exports, a.behind)
+	if a.announcer, err = newAnnouncer(a); err != nil {
+		return err
+	}
+	return a.registered.exportRegistered()
+}
+
+// exported tells the centre and the registries of exports that came or went.
+func (a *Agent) exported() {
+	if a.center != nil {
+		a.center.link.Kick()
+	}
+	if !a.draining.Load() {
+		a.announcer.update()
+	}
+}
+
 // openLoops starts the I/O loops that all resources share.
 func (a *Agent) openLoops() (err error) {
 	a.loops, err = loop.NewGroup(a.identity.Loops)
@@ -117,8 +143,10 @@ func (a *Agent) openLoops() (err error) {
 func (a *Agent) openResources() error {
 	a.set = &set{
 		log:      a.log,
+		loops:    a.loops,
+		said:     a.said,
 		open:     a.openResource,
-		commands: a.commandsOf,
+		commands: a.orders,
 		grace:    func() time.Duration { return a.drainConfig().Timeout.D() },
 		forget:   a.forgetMetrics,
 		bind: func(address string) (*listen.Listener, error) {
@@ -143,15 +171,15 @@ func (a *Agent) openResources() error {
 		a.center.restore()
 		a.center.keep.OnChange(func(resource string) { a.recompile(resource) })
 	}
+	a.changed()
 	a.forgetNotes(a.running(), a.awaited()...)
 	a.store.OnChange(func(resource string) { a.recompile(resource) })
-	a.changed()
 	return nil
 }
 
-func (a *Agent) openResource(d *declared, commands []resources.Command) (*runtime.Resource, error) {
+func (a *Agent) openResource(d *declared, spec *resources.Spec, commands []resources.Command) (*runtime.Resource, error) {
 	r, err := runtime.Open(runtime.Options{
-		Spec: d.Spec, Driver: d.Driver, Book: a.bookOf(d), Settings: d.Settings, Commands: commands,
+		Spec: spec, Driver: d.Driver, Book: a.bookOf(d), Finder: a.registries, Settings: d.Settings, Commands: commands,
 		Metrics: a.registry, Sinks: a.sinks, Log: a.log, Loops: a.loops, Pressure: a.pressure.Gate(),
 		Application: a.identity.Application, IDC: a.identity.IDC,
 	})
@@ -190,7 +218,7 @@ func (a *Agent) openAdmin() error {
 	if err != nil {
 		return fmt.Errorf("agent.admin: %w", err)
 	}
-	a.admin = admin.New(admin.Options{Backend: &backend{a}, Token: token, Hosts: a.hosts(), Log: a.log})
+	a.admin = admin.New(admin.Options{Backend: &backend{a}, Token: token, Hosts: a.hosts(), Manage: a.manage(), Log: a.log})
 	if tcp, ok := a.adminLn.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		a.log.Warn("the admin interface can be reached from other machines, and the token travels in clear: prefer 127.0.0.1 or a unix socket",
 			"admin", tcp.String())
@@ -232,8 +260,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	background.Go(func() { a.pressure.Run(stop) })
 	if a.center != nil {
 		background.Go(func() { a.center.run(stop) })
-		background.Go(func() { a.center.exports.run(stop, a.center.link.Kick) })
 	}
+	background.Go(func() { a.exports.run(stop, a.exported) })
+	background.Go(func() { a.console.run(stop) })
 	serving := make(chan error, 1)
 	go func() { serving <- a.admin.Serve(a.adminLn) }()
 
@@ -275,6 +304,8 @@ func (a *Agent) Close() error {
 		cancel()
 		a.set.shutdown(now) // nothing is left after a drain
 	}
+	a.console.close()
+	a.announcer.close()
 	if a.loops != nil {
 		a.loops.Stop()
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func (b *backend) Status() admin.Status {
 	s := admin.Status{
 		Name: c.Name, Application: c.Application, IDC: c.IDC, Version: b.opt.Version, Started: b.started.UTC(),
 		Uptime: uptime(b.started), Revision: b.revisionNumber(), Ready: ready, Draining: b.draining.Load(), Detail: detail,
-		Center: b.center.view(), Resources: b.Resources(), Commands: b.Commands(),
+		Center: b.center.view(), Registries: b.registries.views(), Resources: b.Resources(), Commands: b.Commands(),
 	}
 	for i := range s.Resources {
 		s.Resources[i].Endpoints, _ = b.Endpoints(s.Resources[i].Name) // none when it was removed meanwhile
@@ -142,6 +143,10 @@ func (b *backend) Commands() []admin.Command {
 	for _, c := range b.commandsOf("") {
 		out = append(out, admin.NewCommand(c))
 	}
+	for _, o := range b.console.of("") {
+		out = append(out, orderView(o))
+	}
+	slices.SortStableFunc(out, func(x, y admin.Command) int { return x.Created.Compare(y.Created) })
 	return out
 }
 
@@ -149,7 +154,7 @@ func (b *backend) Commands() []admin.Command {
 const eventBuffer = 1024
 
 // Observe implements admin.Inventory. The observation ends when the resource is replaced or removed.
-func (b *backend) Observe(name string, match resources.Match, slowerThan time.Duration) (*admin.Watch, error) {
+func (b *backend) Observe(name string, match resources.Match, slowerThan time.Duration, sample resources.Percent) (*admin.Watch, error) {
 	m, err := b.member(name)
 	if err != nil {
 		return nil, err
@@ -159,7 +164,7 @@ func (b *backend) Observe(name string, match resources.Match, slowerThan time.Du
 		return nil, httpapi.Invalid("match", "%v", err)
 	}
 	tap := m.run.Tap()
-	events, cancel := tap.Subscribe(selector, slowerThan, eventBuffer)
+	events, cancel := tap.SubscribeSample(selector, slowerThan, sample, eventBuffer)
 	select {
 	case _, open := <-events: // closed at once when there are too many; else a first call that nobody will miss
 		if !open {

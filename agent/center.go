@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/control"
 	"github.com/sluice-mesh/sluice/agent/link"
 	"github.com/sluice-mesh/sluice/config"
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/metrics/report"
 	wire "github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
@@ -41,7 +42,7 @@ type center struct {
 	a       *Agent
 	keep    *control.Center
 	link    *link.Link
-	exports *exporter       // nil: there are none
+	clock   clock.Followed  // the centre's
 	reports *report.Encoder // of the link's writer alone
 	boot    string          // names this process
 
@@ -64,11 +65,10 @@ func (a *Agent) openCenter() (err error) {
 	c := &center{a: a, refused: map[string]wire.Resource{}, also: map[string]bool{}, boot: randomName()}
 	c.notes.Store(&map[string]string{})
 	c.awaits.Store(&[]string{})
-	if c.keep, err = control.OpenCenter(id.Data, a.log); err != nil {
+	if c.keep, err = control.OpenCenter(id.Data, &c.clock, a.log); err != nil {
 		return err
 	}
 	a.center = c // from here on Close closes it
-	c.exports = newExporter(id.Exports)
 	c.reports = report.NewEncoder(a.registry)
 	join := id.Join
 	if join.IsZero() && os.Getenv(JoinVariable) != "" {
@@ -77,7 +77,7 @@ func (a *Agent) openCenter() (err error) {
 		}
 	}
 	c.link, err = link.New(link.Options{
-		Centers: id.Center, Join: join, Dir: filepath.Join(id.Data, "center"), Name: id.Name, Local: c, Log: a.log,
+		Centers: id.Center, Join: join, Dir: filepath.Join(id.Data, "center"), Name: id.Name, Local: c, Log: a.log, Clock: &c.clock,
 	})
 	if err != nil {
 		return fmt.Errorf("agent.center: %w", err)
@@ -89,6 +89,9 @@ func (a *Agent) openCenter() (err error) {
 		return 0
 	})
 	a.registry.GaugeFunc("sluice_center_stale_seconds", "How long what the agent runs has not been confirmed by a centre; 0 while it is linked.", c.staleSeconds)
+	a.registry.GaugeFunc("sluice_center_clock_seconds", "How far this machine's clock is ahead of the centre's; negative: behind.", func() float64 {
+		return c.clock.Ahead().Seconds()
+	})
 	return nil
 }
 
@@ -244,7 +247,7 @@ func (c *center) run(ctx context.Context) {
 	}
 }
 
-// stale returns since when no centre has confirmed what the agent runs; zero while one does, and when there is nothing of a
+// stale returns since when, by its clock, no centre has confirmed what the agent runs; zero while one does, and when there is nothing of a
 // centre to be stale.
 func (c *center) stale() time.Time {
 	s := c.link.Status()
@@ -263,9 +266,9 @@ func (c *center) staleSeconds() float64 {
 	}
 	since := c.stale()
 	if since.IsZero() {
-		since = c.a.started
+		return time.Since(c.a.started).Seconds()
 	}
-	return max(0, time.Since(since).Seconds())
+	return max(0, c.clock.Now().Sub(since).Seconds())
 }
 
 // view is what GET /v1/status says of the centre; nil when there is none.
@@ -299,8 +302,13 @@ func (a *Agent) commandsOf(resource string) []resources.Command {
 		return out
 	}
 	out = append(out, a.center.keep.Commands(resource)...)
-	slices.SortStableFunc(out, func(x, y resources.Command) int { return x.Created.Compare(y.Created) })
+	sortCommands(out)
 	return out
+}
+
+// sortCommands puts the oldest first.
+func sortCommands(list []resources.Command) {
+	slices.SortStableFunc(list, func(x, y resources.Command) int { return x.Created.Compare(y.Created) })
 }
 
 // note is what is to be said of a resource's relation to the centre; "" mostly.

@@ -260,7 +260,14 @@ func TestStateTellsWhatTheAgentSees(t *testing.T) {
 		t.Fatalf("%+v %v", s, err)
 	}
 	feed := spec("feed", 1, "10.0.0.1:1")
-	tell(t, conn, &wire.Update{Revision: 1, Full: true, Resources: []wire.Resource{feed, spec("orders", 1, "down.host:1")}})
+	// Results are not waited for: a State may come before them.
+	send := func(u *wire.Update) {
+		t.Helper()
+		if err := conn.Send(wire.TypeUpdate, u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(&wire.Update{Revision: 1, Full: true, Resources: []wire.Resource{feed, spec("orders", 1, "down.host:1")}})
 	seen := map[string]wire.ResourceState{}
 	for ready := false; !ready || seen["feed"].Hash == "" || len(seen["orders"].Endpoints) == 0 || seen["orders"].Endpoints[1].State != "down"; {
 		var s wire.State // a new one: what is not in a message is not kept
@@ -282,7 +289,7 @@ func TestStateTellsWhatTheAgentSees(t *testing.T) {
 	if o := seen["orders"]; o.Ready || !strings.Contains(o.Detail, "no endpoint of group yf is sound") || o.Endpoints[1].Detail == "" {
 		t.Errorf("%+v", o)
 	}
-	tell(t, conn, &wire.Update{Revision: 2, Removed: []string{"feed"}})
+	send(&wire.Update{Revision: 2, Removed: []string{"feed"}})
 	for {
 		var s wire.State
 		if err := conn.Receive(wire.TypeState, &s, patience); err != nil {

@@ -90,6 +90,9 @@ func (b *backend) checked(name string, check admin.Check) (*member, error) {
 		return nil, httpapi.Conflict("%s comes from the centre: change it there, at %s", name, b.center.urls())
 	}
 	m := b.set.get(name)
+	if m != nil && m.source == fromApplication {
+		return nil, httpapi.Conflict("%s was registered by an application, which can take it back", name)
+	}
 	etag := ""
 	if m != nil {
 		etag = m.etag
@@ -189,7 +192,7 @@ func (b *backend) valid(c *resources.Command) (*member, error) {
 	}
 	var have []string
 	for _, e := range m.run.Endpoints() {
-		if e.Address == c.Endpoint {
+		if c.Drains(e.Address) {
 			return m, nil
 		}
 		have = append(have, e.Address)
@@ -214,6 +217,11 @@ func (b *backend) Preview(c resources.Command) (admin.Preview, error) {
 func (b *backend) Undo(id, by string) (admin.Command, error) {
 	if b.center != nil && slices.ContainsFunc(b.center.keep.Commands(""), func(c resources.Command) bool { return c.ID == id }) {
 		return admin.Command{}, httpapi.Conflict("command %s comes from the centre: undo it there, at %s", id, b.center.urls())
+	}
+	for _, o := range b.console.of("") {
+		if o.Command.ID == id {
+			return admin.Command{}, httpapi.Conflict("command %s is Motan's: take it back where it is, at %s", id, o.Origin)
+		}
 	}
 	c, err := b.store.Undo(id)
 	switch {

@@ -30,6 +30,9 @@
 //
 // Commands live in control.Store, those of the centre in control.Center; a resource is compiled with both. Each change there (added, undone, expired) recompiles its one resource.
 //
+// Those of Motan's console are in the registries that groups name (console.go, package console). They add groups to what a
+// resource runs with, which the declaration does not have: member.spec is what runs, member.declared what was declared.
+//
 // # Draining
 //
 // Not ready; wait, so that whoever sends traffic here has seen it; stop accepting; sessions end at message boundaries;
@@ -39,6 +42,6 @@
 //
 // Agent.changing serialises changes (reload, HTTP, recompiles) and is held while files are written and drivers opened.
 // set.mu guards the map of resources for readers and is held for moments, inside changing. The store's OnChange calls
-// take changing, so changing is not held while commands are added to the store or taken back. Center.Put is called within
+// take changing, so changing is not held while commands are added to the store or taken back. motanConsole.mu is held for moments, inside changing. Center.Put is called within
 // changing; Center.Save, which waits for the disk, is not.
 package agent

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,26 +20,58 @@ const (
 
 // exporter knows which services beside the agent can be connected to.
 type exporter struct {
-	configured []config.ExportConfig
+	behind func(*config.ExportConfig) string // why an address of the agent itself serves nobody; "" when it does
+	kick   chan struct{}                     // something is to be checked now
 
-	mu      sync.Mutex
-	details []string // guarded by mu: by service, why it is not up; "" when it is
-	checked bool     // guarded by mu: all of them were, once
+	mu   sync.Mutex
+	list []*exported // guarded by mu; replaced whole
+	ever bool        // guarded by mu: there was one of the config
 }
 
-// newExporter returns nil when there is nothing to export.
-func newExporter(list []config.ExportConfig) *exporter {
-	if len(list) == 0 {
-		return nil
+// exported is one of them.
+type exported struct {
+	config.ExportConfig
+	registered bool // by an application, so that the centre is not told
+
+	detail  string // guarded by exporter.mu: why it is not up; "" when it is
+	checked bool   // guarded by exporter.mu: it was, once
+}
+
+func newExporter(list []config.ExportConfig, behind func(*config.ExportConfig) string) *exporter {
+	e := &exporter{behind: behind, kick: make(chan struct{}, 1), ever: len(list) > 0}
+	for _, c := range list {
+		e.list = append(e.list, &exported{ExportConfig: c})
 	}
-	return &exporter{configured: list, details: make([]string, len(list))}
+	return e
+}
+
+// add checks another service, too.
+func (e *exporter) add(x *exported) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(slices.Clone(e.list), x)
+	select {
+	case e.kick <- struct{}{}:
+	default: // a check is to come anyway
+	}
+}
+
+// remove forgets a service.
+func (e *exporter) remove(x *exported) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = slices.DeleteFunc(slices.Clone(e.list), func(o *exported) bool { return o == x })
+}
+
+// up reports whether a service could be connected to when it was last checked.
+func (e *exporter) up(x *exported) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return x.checked && x.detail == ""
 }
 
 // run checks until ctx ends; changed is called when a service came or went.
 func (e *exporter) run(ctx context.Context, changed func()) {
-	if e == nil {
-		return
-	}
 	tick := time.NewTicker(exportEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -47,6 +80,7 @@ func (e *exporter) run(ctx context.Context, changed func()) {
 		}
 		select {
 		case <-tick.C:
+		case <-e.kick:
 		case <-ctx.Done():
 		}
 	}
@@ -54,10 +88,17 @@ func (e *exporter) run(ctx context.Context, changed func()) {
 
 // check connects to all services at once and reports whether one changed between up and not up.
 func (e *exporter) check(ctx context.Context) bool {
-	details := make([]string, len(e.configured))
+	e.mu.Lock()
+	list := e.list
+	e.mu.Unlock()
+	details := make([]string, len(list))
 	var all sync.WaitGroup
-	for i, s := range e.configured {
-		all.Go(func() { details[i] = reach(ctx, s.Address) })
+	for i, x := range list {
+		all.Go(func() {
+			if details[i] = e.behind(&x.ExportConfig); details[i] == "" {
+				details[i] = reach(ctx, x.Address)
+			}
+		})
 	}
 	all.Wait()
 	if ctx.Err() != nil {
@@ -65,14 +106,14 @@ func (e *exporter) check(ctx context.Context) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	changed := !e.checked
-	for i, d := range details {
-		changed = changed || (d == "") != (e.details[i] == "")
-		if d != "" && e.details[i] != "" {
-			details[i] = e.details[i] // the first reason stays, so that nothing is told again
+	changed := false
+	for i, x := range list {
+		changed = changed || !x.checked || (details[i] == "") != (x.detail == "")
+		if !x.checked || details[i] == "" || x.detail == "" { // else the first reason stays, so that nothing is told again
+			x.detail = details[i]
 		}
+		x.checked = true
 	}
-	e.details, e.checked = details, true
 	return changed
 }
 
@@ -93,25 +134,28 @@ func reach(ctx context.Context, address string) string {
 	return ""
 }
 
-// export returns the services as they are; nil before the first check, and when there are none.
+// export returns the services that the config names as they are; nil before the first check, and when there are none.
 func (e *exporter) export() *wire.Export {
-	if e == nil {
-		return nil
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.checked {
+	if !e.ever {
 		return nil
 	}
 	out := &wire.Export{}
-	for i, s := range e.configured {
-		role := s.Role
+	for _, x := range e.list {
+		switch {
+		case x.registered:
+			continue
+		case !x.checked:
+			return nil
+		}
+		role := x.Role
 		if role == "any" {
 			role = ""
 		}
 		out.Services = append(out.Services, wire.Service{
-			Resource: s.Resource, Kind: s.Kind, Group: s.Group, IDC: s.IDC, Address: s.Address, Role: role, Weight: s.Weight,
-			Up: e.details[i] == "", Detail: e.details[i],
+			Resource: x.Resource, Kind: x.Kind, Group: x.Group, IDC: x.IDC, Address: x.Address, Role: role, Weight: x.Weight,
+			Up: x.detail == "", Detail: x.detail,
 		})
 	}
 	return out

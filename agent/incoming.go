@@ -135,7 +135,7 @@ func explain(err error) (path, message string) {
 		}
 		return problems.Problems[0].Path, strings.Join(text, "; ")
 	case errors.As(err, &taken):
-		return "listen", taken.err.Error()
+		return taken.path, taken.err.Error()
 	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL): // only binding says so
 		return "listen", err.Error()
 	}
@@ -167,7 +167,7 @@ func (in *incoming) commands() {
 		}
 		return gone
 	})
-	now := time.Now()
+	now := in.c.clock.Now() // theirs: they wrote when it ends
 	for _, raw := range in.u.Commands {
 		c, err := readCommand(raw, now)
 		at := slices.IndexFunc(list, func(have resources.Command) bool { return have.ID == c.ID && have.Resource == c.Resource })
@@ -383,6 +383,9 @@ func (c *center) retry() {
 		changed = true
 	}
 	c.publish(why)
+	if changed {
+		c.a.changed()
+	}
 	c.a.changing.Unlock()
 	if changed {
 		_ = c.keep.Save() // as in Apply

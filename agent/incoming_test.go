@@ -35,7 +35,7 @@ func TestProblemsAreExplainedByTheirPath(t *testing.T) {
 		path, want string
 	}{
 		{problems, "groups.yf.endpoints[0]", "no address; twice; policy.timeout: too long"},
-		{&listenError{"feed", errors.New("taken")}, "listen", "taken"},
+		{&listenError{"feed", "listen", errors.New("taken")}, "listen", "taken"},
 		{fmt.Errorf("listen on :1: %w", syscall.EADDRINUSE), "listen", "listen on :1: address already in use"},
 		{errors.New("other"), "", "other"},
 	} {

@@ -42,7 +42,7 @@ func (a *Agent) bookOf(d *declared) book {
 }
 
 // forgetNotes drops what was known of resources that are not declared any more, or otherwise. Of those that wait for the
-// centre everything is kept.
+// centre everything is kept, and so are the documents of Motan's console that are followed.
 func (a *Agent) forgetNotes(now map[string]*declared, waiting ...string) {
 	var prefixes []string
 	for _, d := range now {
@@ -52,6 +52,9 @@ func (a *Agent) forgetNotes(now map[string]*declared, waiting ...string) {
 		prefixes = append(prefixes, name+" ")
 	}
 	a.notes.Retain(func(key string) bool {
+		if a.console.follows(key) {
+			return true
+		}
 		for _, p := range prefixes {
 			if strings.HasPrefix(key, p) {
 				return true

@@ -14,6 +14,7 @@ import (
 // What is known of a resource is for that resource with these settings: with others its seeds may tell of other servers.
 func TestNotesAreOfOneDeclaration(t *testing.T) {
 	a := &Agent{notes: control.OpenNotes(t.TempDir(), slog.New(slog.DiscardHandler))}
+	a.console = newMotanConsole(a)
 	defer a.notes.Close()
 	with := func(name, kind string, settings map[string]any) *declared {
 		return &declared{Resource: &config.Resource{Spec: &resources.Spec{Name: name, Kind: kind, Settings: settings}}}

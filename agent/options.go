@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/sluice-mesh/sluice/agent/balance"
 	"github.com/sluice-mesh/sluice/agent/filter"
+	"github.com/sluice-mesh/sluice/agent/ha"
 	"github.com/sluice-mesh/sluice/agent/listen"
 	"github.com/sluice-mesh/sluice/config"
 )
@@ -22,9 +24,9 @@ type Options struct {
 	Config config.Options
 }
 
-// ConfigOptions returns config options that know the registered filters.
+// ConfigOptions returns config options that know the registered filters, balances and strategies.
 func ConfigOptions() config.Options {
-	o := config.Options{FilterSettings: func(name string) (any, bool) {
+	o := config.Options{Words: map[string][]string{"policy.balance": balance.Names(), "policy.failover.strategy": ha.Names()}, FilterSettings: func(name string) (any, bool) {
 		d, ok := filter.Lookup(name)
 		if !ok || d.Settings == nil { // standard filters have their own places in a policy
 			return nil, false

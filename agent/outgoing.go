@@ -21,7 +21,7 @@ func (c *center) Hello() wire.Hello {
 	id := &c.a.identity
 	h := wire.Hello{
 		Name: id.Name, Application: id.Application, IDC: id.IDC, Version: c.a.opt.Version, Labels: id.Labels,
-		Boot: c.boot, Started: c.a.started.UnixMilli(), Kinds: resources.Kinds(),
+		Boot: c.boot, Started: time.Now().Add(-time.Since(c.a.started)).UnixMilli(), Kinds: resources.Kinds(),
 	}
 	h.Host, _ = os.Hostname() // "" says that it is not known
 	c.a.changing.Lock()
@@ -33,6 +33,7 @@ func (c *center) Hello() wire.Hello {
 		}
 	}
 	// Changes since a revision do not help whoever asks for other resources than then, or could not use all of them.
+	c.full = c.keep.Guessed() || c.full
 	state := c.keep.State()
 	if slices.Equal(h.Wants, state.Wants) && len(c.refused)+len(state.Refused) == 0 && !c.full {
 		h.Have = wire.Have{Cluster: state.Cluster, Revision: state.Revision}
@@ -66,6 +67,7 @@ type looks struct {
 	ready     bool
 	note      string
 	endpoints []wire.EndpointState
+	found     []wire.Found
 }
 
 func (c *center) look(m *member) looks {
@@ -73,13 +75,23 @@ func (c *center) look(m *member) looks {
 	for _, e := range m.run.Endpoints() {
 		l.endpoints = append(l.endpoints, wire.EndpointState{Group: e.Group, Address: e.Address, Role: e.Role, State: e.State, Detail: e.Why, Lag: e.LagNs})
 	}
+	for _, o := range c.a.console.of(m.Spec.Name) {
+		if len(l.found) == wire.MostFound {
+			break
+		}
+		v := orderView(o)
+		l.found = append(l.found, wire.Found{
+			ID: v.ID, Type: string(v.Type), Summary: v.Summary, Percent: float64(v.Percent), Author: v.Author, Why: v.Why, Origin: v.Origin, Problem: v.Problem,
+			Created: v.Created.UnixMilli(),
+		})
+	}
 	return l
 }
 
 // same reports whether nothing changed but how far replicas lag.
 func (l looks) same(o looks) bool {
 	return l.declared == o.declared && l.run == o.run && reflect.DeepEqual(l.commands, o.commands) && fmt.Sprint(l.failed) == fmt.Sprint(o.failed) &&
-		l.ready == o.ready && l.note == o.note && slices.EqualFunc(l.endpoints, o.endpoints, func(a, b wire.EndpointState) bool {
+		l.ready == o.ready && l.note == o.note && slices.Equal(l.found, o.found) && slices.EqualFunc(l.endpoints, o.endpoints, func(a, b wire.EndpointState) bool {
 		a.Lag, b.Lag = 0, 0
 		return a == b
 	})
@@ -130,7 +142,7 @@ func (c *center) State(full bool) *wire.State {
 // resourceState is one resource as the centre sees it.
 func (c *center) resourceState(m *member, l looks) wire.ResourceState {
 	s := m.run.Status()
-	r := wire.ResourceState{Name: s.Name, Kind: s.Kind, Source: m.source, Hash: m.hash, Listen: c.a.set.addresses(m.declared), Sessions: int(s.Sessions), Upstream: int(s.Upstream), Endpoints: l.endpoints}
+	r := wire.ResourceState{Name: s.Name, Kind: s.Kind, Source: m.source, Hash: m.hash, Listen: c.a.set.addresses(m.declared), Sessions: int(s.Sessions), Upstream: int(s.Upstream), Endpoints: l.endpoints, Found: l.found}
 	r.Ready, r.Detail = condition(&s, m.failed, l.note)
 	for _, n := range s.Pinned {
 		r.Pinned += int(n)
@@ -169,4 +181,4 @@ func (c *center) observed(now time.Time) map[string][]wire.Count {
 func (c *center) Report(dst []byte) []byte { return c.reports.Append(dst, time.Now()) }
 
 // Export implements link.Local.
-func (c *center) Export() *wire.Export { return c.exports.export() }
+func (c *center) Export() *wire.Export { return c.a.exports.export() }

@@ -7,7 +7,7 @@ import (
 	"github.com/sluice-mesh/sluice/config"
 )
 
-// desired puts together what should run: the resources of the file, and above them those that were changed over HTTP. A
+// desired puts together what should run: the resources of the file, above them those that were changed over HTTP, and what applications registered. A
 // kept change that can no longer be read (its kind is gone from the binary, say) is reported and left out; the file's
 // resource then stands, and the change stays in the store. changing is held.
 func (a *Agent) desired(file *config.Config) (map[string]*declared, error) {
@@ -46,7 +46,10 @@ func (a *Agent) desired(file *config.Config) (map[string]*declared, error) {
 		}
 		next[kept.Name] = d
 	}
-	return next, nil
+	if a.registered == nil {
+		return next, nil
+	}
+	return next, a.registered.declare(next, a.registered.list, false)
 }
 
 // jsonOf returns the resources of a file, to be compared with a later reading.

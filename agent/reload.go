@@ -118,12 +118,15 @@ func (a *Agent) recompile(name string) error {
 	return a.set.recompile(m)
 }
 
-// changed publishes a new revision. changing is held.
-func (a *Agent) changed() { a.revision.Set(int64(a.revisionNumber())) }
+// changed publishes a new revision, and follows what the resources of now need from elsewhere. changing is held.
+func (a *Agent) changed() {
+	a.console.follow()
+	a.revision.Set(int64(a.revisionNumber()))
+}
 
 // revisionNumber grows with every change of resources and commands.
 func (a *Agent) revisionNumber() uint64 {
-	n := a.store.Revision() + a.reloads.Load()
+	n := a.store.Revision() + a.reloads.Load() + a.console.changes.Load()
 	if a.center != nil {
 		n += a.center.keep.Changes()
 	}

@@ -40,7 +40,13 @@ func (a *Agent) drain() error {
 	defer cancel()
 	hurried := a.hurry(ctx, cancel)
 
+	withdrawn := make(chan struct{})
+	go func() {
+		defer close(withdrawn)
+		a.announcer.withdraw()
+	}()
 	pause(ctx, c.Wait.D())
+	<-withdrawn
 	a.changing.Lock() // a change that began before finishes first
 	a.set.stopAccepting()
 	a.changing.Unlock()

@@ -14,9 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/agent/gateway"
 	"github.com/sluice-mesh/sluice/agent/listen"
 	"github.com/sluice-mesh/sluice/agent/runtime"
 	"github.com/sluice-mesh/sluice/config"
+	"github.com/sluice-mesh/sluice/internal/loop"
 	wire "github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -26,6 +28,8 @@ const (
 	fromFile   = "file"
 	fromHTTP   = "http"
 	fromCenter = "center"
+
+	fromApplication = "application" // that registered it: see registered.go
 )
 
 // declared is a resource as it should be.
@@ -42,6 +46,8 @@ func (d *declared) label() string {
 	switch d.source {
 	case fromHTTP:
 		return "resource " + d.Spec.Name + " (put over HTTP)"
+	case fromApplication:
+		return "resource " + d.Spec.Name + " (registered by an application)"
 	case fromCenter:
 		return "resource " + d.Spec.Name + " (of the centre)"
 	}
@@ -63,6 +69,7 @@ type member struct {
 	run   *runtime.Resource
 	certs *listen.Certificates // nil: plain
 
+	spec     *resources.Spec     // as it runs: the declared one, with what commands borrow
 	commands []resources.Command // those last compiled
 	failed   error               // why the newest commands are not in force; nil: they are
 }
@@ -70,14 +77,20 @@ type member struct {
 // set is the running resources and their listeners.
 type set struct {
 	log      *slog.Logger
-	open     func(*declared, []resources.Command) (*runtime.Resource, error)
-	commands func(resource string) []resources.Command
+	open     func(*declared, *resources.Spec, []resources.Command) (*runtime.Resource, error)
+	commands func(d *declared, run *runtime.Resource) (*resources.Spec, []resources.Command) // what it should run with; run may be nil
 	bind     func(address string) (*listen.Listener, error)
 	grace    func() time.Duration  // how long a replaced resource may take to end
 	forget   func(resource string) // drops the metrics of a resource, unless there is one of that name again
 
-	closing sync.WaitGroup // ends of replaced resources
-	started bool           // listeners accept; guarded by Agent.changing
+	loops *loop.Group              // of the process
+	said  func() map[string]string // what applications have the agent tell others; nil: they may not
+
+	closing    sync.WaitGroup        // ends of replaced resources
+	started    bool                  // listeners accept; guarded by Agent.changing, as is the next
+	entrances  map[string]*entrance  // addresses of resources that can share them; see listenKey
+	gateways   map[string]*converter // of resources that accept other protocols, by name
+	converting sync.WaitGroup        // their calls
 
 	mu        sync.RWMutex
 	members   map[string]*member          // guarded by mu; replaced whole
@@ -125,12 +138,16 @@ type plan struct {
 	set       *set
 	members   map[string]*member
 	listeners map[string]*listen.Listener
+	entrances map[string]*entrance
+	gateways  map[string]*converter
 
-	opened  []*member                   // new runtimes
-	bound   []*listen.Listener          // new listeners
-	updated []*member                   // running members that were given a new spec, as they were before
-	retired []*member                   // to be ended after the change
-	unbound map[string]*listen.Listener // to be closed after the change
+	entered   []*entrance                 // new ones
+	converted []*gateway.HTTP             // new ones
+	opened    []*member                   // new runtimes
+	bound     []*listen.Listener          // new listeners
+	updated   []*member                   // running members that were given a new spec, as they were before
+	retired   []*member                   // to be ended after the change
+	unbound   map[string]*listen.Listener // to be closed after the change
 }
 
 // apply makes the running resources those of next, whole or not at all. Agent.changing is held.
@@ -138,7 +155,7 @@ func (s *set) apply(next map[string]*declared) error {
 	if err := conflicts(next); err != nil {
 		return err
 	}
-	p := &plan{set: s, members: make(map[string]*member, len(next)), listeners: make(map[string]*listen.Listener), unbound: maps.Clone(s.listeners)}
+	p := &plan{set: s, members: make(map[string]*member, len(next)), listeners: make(map[string]*listen.Listener), entrances: make(map[string]*entrance), gateways: make(map[string]*converter), unbound: maps.Clone(s.listeners)}
 	for _, name := range slices.Sorted(maps.Keys(next)) {
 		if err := p.prepare(next[name]); err != nil {
 			p.undo()
@@ -160,25 +177,35 @@ func (p *plan) prepare(d *declared) error {
 	if err := p.listen(d); err != nil {
 		return err
 	}
+	if err := p.enter(d); err != nil {
+		return err
+	}
 	certs, err := p.certificates(d, old)
 	if err != nil {
 		return err
 	}
 	m := &member{declared: d, certs: certs}
-	m.commands, m.failed = usable(p.set.commands(d.Spec.Name), d.Spec, p.set.log)
+	fresh := old == nil || reopens(old.declared, d)
+	var run *runtime.Resource
+	if !fresh {
+		run = old.run
+	}
+	var commands []resources.Command
+	m.spec, commands = p.set.commands(d, run)
+	m.commands, m.failed = usable(commands, m.spec, p.set.log)
 	switch {
-	case old == nil || reopens(old.declared, d):
-		if m.run, err = p.set.open(d, m.commands); err != nil {
+	case fresh:
+		if m.run, err = p.set.open(d, m.spec, m.commands); err != nil {
 			return err
 		}
 		p.opened = append(p.opened, m)
 		if old != nil {
 			p.retired = append(p.retired, old)
 		}
-	case reflect.DeepEqual(old.Spec, d.Spec) && reflect.DeepEqual(old.commands, m.commands):
+	case reflect.DeepEqual(old.spec, m.spec) && reflect.DeepEqual(old.commands, m.commands):
 		m.run = old.run
 	default:
-		if err := old.run.Update(d.Spec, m.commands); err != nil {
+		if err := old.run.Update(m.spec, m.commands); err != nil {
 			return fmt.Errorf("%s: %w", d.label(), err)
 		}
 		m.run = old.run
@@ -188,10 +215,21 @@ func (p *plan) prepare(d *declared) error {
 	return nil
 }
 
+// everywhere returns the addresses of a resource, in whatever protocol it is called there.
+func (d *declared) everywhere() (all []string) {
+	for _, f := range d.faces() {
+		all = append(all, f.Spec.Listen...)
+	}
+	return all
+}
+
 // listen takes over or binds the listeners of a resource.
 func (p *plan) listen(d *declared) error {
-	for _, a := range d.Spec.Listen {
+	for _, a := range d.everywhere() {
 		key := listenKey(d.Spec.Name, a)
+		if p.listeners[key] != nil {
+			continue // another resource shares it
+		}
 		if l := p.unbound[key]; l != nil {
 			delete(p.unbound, key)
 			p.listeners[key] = l
@@ -213,6 +251,9 @@ func (p *plan) certificates(d *declared, old *member) (*listen.Certificates, err
 		return nil, nil
 	}
 	files := listen.Files{Cert: t.Cert, Key: t.Key, ClientCA: t.ClientCA}
+	if n, ok := d.Driver.(resources.TLSNamed); ok {
+		files.Protocol = n.TLSProtocol()
+	}
 	if old != nil && old.certs != nil && old.certs.Files() == files {
 		return old.certs, nil
 	}
@@ -229,12 +270,13 @@ func (p *plan) undo() {
 		l.Close()
 	}
 	for _, was := range slices.Backward(p.updated) {
-		if err := was.run.Update(was.Spec, was.commands); err != nil {
+		if err := was.run.Update(was.spec, was.commands); err != nil {
 			p.set.log.Error("a change was refused, and what was before cannot be restored", "resource", was.Spec.Name, "error", err)
 		}
 	}
 	now, cancel := context.WithCancel(context.Background())
 	cancel() // nobody was served by them yet
+	closeDoors(now, p.entered, p.converted)
 	for _, m := range p.opened {
 		m.run.Shutdown(now)
 	}
@@ -249,10 +291,27 @@ func (p *plan) commit() {
 			m.run.SetServerTLS(certs.Config())
 			certs = nil
 		}
+		if g := p.gateways[m.Spec.Name]; g != nil && g.http != nil {
+			for _, a := range m.Spec.Accept.HTTP.Listen {
+				p.listeners[listenKey(m.Spec.Name, a)].Handle(g.http.Serve, certs)
+			}
+		}
+		if m.sharing() != nil {
+			continue
+		}
 		for _, a := range m.Spec.Listen {
 			p.listeners[listenKey(m.Spec.Name, a)].Handle(m.run.Accept, certs)
 		}
 	}
+	p.leadEntrances()
+	var left []*entrance
+	for key, e := range s.entrances {
+		if p.entrances[key] != e {
+			left = append(left, e)
+		}
+	}
+	converted := ended(s.gateways, p.gateways)
+	s.entrances, s.gateways = p.entrances, p.gateways
 	s.mu.Lock()
 	s.members, s.listeners = p.members, p.listeners
 	s.mu.Unlock()
@@ -264,8 +323,20 @@ func (p *plan) commit() {
 	for _, l := range p.unbound {
 		l.Close()
 	}
+	doors := make(chan struct{})
+	s.closing.Go(func() {
+		defer close(doors)
+		ctx, cancel := context.WithTimeout(context.Background(), s.grace())
+		defer cancel()
+		closeDoors(ctx, left, converted)
+	})
 	for _, m := range p.retired {
-		s.closing.Go(func() { s.retire(m) })
+		s.closing.Go(func() {
+			if m.sharing() != nil {
+				<-doors // calls that are under way there may be its own
+			}
+			s.retire(m)
+		})
 	}
 }
 
@@ -306,6 +377,9 @@ func (s *set) shutdown(ctx context.Context) error {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var late []string
+	if !closeDoors(ctx, slices.Collect(maps.Values(s.entrances)), ended(s.gateways, nil)) {
+		late = append(late, "at a shared address")
+	}
 	for _, m := range s.list() {
 		all.Go(func() {
 			if err := m.run.Shutdown(ctx); err != nil {
@@ -317,6 +391,7 @@ func (s *set) shutdown(ctx context.Context) error {
 	}
 	all.Wait()
 	s.closing.Wait()
+	s.converting.Wait()
 	if len(late) > 0 {
 		slices.Sort(late)
 		return fmt.Errorf("sessions were cut that did not end in time: %s", strings.Join(late, ", "))
@@ -331,16 +406,30 @@ func reopens(old, next *declared) bool {
 		!reflect.DeepEqual(old.Spec.UpstreamTLS, next.Spec.UpstreamTLS)
 }
 
-// conflicts finds two resources on one address. A file was checked for that; what is put over HTTP was not.
+// conflicts finds two resources on one address that cannot share it, and what one of them accepts and cannot. A file was checked for
+// that; what is put over HTTP was not.
 func conflicts(next map[string]*declared) error {
-	taken := make(map[string]string)
+	type taker struct {
+		name string
+		face resources.Face
+	}
+	taken := make(map[string][]taker)
 	for _, name := range slices.Sorted(maps.Keys(next)) {
-		for _, a := range next[name].Spec.Listen {
-			key := listenKey(name, a)
-			if other, dup := taken[key]; dup {
-				return &listenError{name, fmt.Errorf("%s is taken by resource %s: choose another address", a, other)}
+		d := next[name]
+		faces, err := resources.Faces(d.Driver, resources.Declared{Spec: d.Spec, Settings: d.Settings})
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.label(), err)
+		}
+		for _, f := range faces {
+			for _, address := range f.Spec.Listen {
+				key := listenKey(name, address)
+				for _, other := range taken[key] {
+					if err := resources.Share(f.Driver, other.face.Driver, f.Declared, other.face.Declared); err != nil {
+						return &listenError{name, f.Path, fmt.Errorf("%s is taken by resource %s: %w", address, other.name, err)}
+					}
+				}
+				taken[key] = append(taken[key], taker{name, f})
 			}
-			taken[key] = name
 		}
 	}
 	return nil
@@ -349,10 +438,13 @@ func conflicts(next map[string]*declared) error {
 // listenError is about the listen addresses of a resource.
 type listenError struct {
 	resource string
+	path     string
 	err      error
 }
 
-func (e *listenError) Error() string { return "resource " + e.resource + ": listen: " + e.err.Error() }
+func (e *listenError) Error() string {
+	return "resource " + e.resource + ": " + e.path + ": " + e.err.Error()
+}
 func (e *listenError) Unwrap() error { return e.err }
 
 // usable leaves out commands that no longer fit the spec: a group may be gone since they were given. They stay in the
@@ -372,16 +464,17 @@ func usable(commands []resources.Command, spec *resources.Spec, log *slog.Logger
 // recompile brings the commands that the store has now into a running resource. When they are refused, those before
 // stay in force and the member remembers why. Agent.changing is held.
 func (s *set) recompile(m *member) error {
-	commands, failed := usable(s.commands(m.Spec.Name), m.Spec, s.log)
-	if reflect.DeepEqual(commands, m.commands) {
+	spec, commands := s.commands(m.declared, m.run)
+	commands, failed := usable(commands, spec, s.log)
+	if reflect.DeepEqual(commands, m.commands) && reflect.DeepEqual(spec, m.spec) {
 		return failed
 	}
-	if err := m.run.Update(m.Spec, commands); err != nil {
+	if err := m.run.Update(spec, commands); err != nil {
 		s.log.Error("commands are not in force", "resource", m.Spec.Name, "error", err)
 		return fmt.Errorf("resource %s: %w", m.Spec.Name, err)
 	}
 	fresh := *m
-	fresh.commands, fresh.failed = commands, failed
+	fresh.spec, fresh.commands, fresh.failed = spec, commands, failed
 	next := maps.Clone(s.members)
 	next[m.Spec.Name] = &fresh
 	s.mu.Lock()

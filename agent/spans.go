@@ -36,6 +36,10 @@ func (s spanSink) Export(in filter.Span) bool {
 			out.Attributes = append(out.Attributes, otlp.String(f.key, f.value))
 		}
 	}
+	if st := in.Stages; st.Total > 0 {
+		out.Attributes = append(out.Attributes, otlp.Int("sluice.receive_us", st.Receive), otlp.Int("sluice.route_us", st.Route),
+			otlp.Int("sluice.send_us", st.Send), otlp.Int("sluice.wait_us", st.Wait), otlp.Int("sluice.reply_us", st.Reply))
+	}
 	out.Attributes = append(out.Attributes, otlp.Int("sluice.tries", int64(in.Tries)),
 		otlp.Int("sluice.request.bytes", in.RequestBytes), otlp.Int("sluice.response.bytes", in.ResponseBytes))
 	return s.Exporter.Export(out)

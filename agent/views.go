@@ -82,7 +82,7 @@ func endpointViews(list []runtime.EndpointStatus, groups []runtime.GroupStatus) 
 	for i := range list {
 		e := &list[i]
 		v := admin.Endpoint{
-			Group: e.Group, Address: e.Address, IDC: e.IDC, Role: e.Role, State: e.State, Detail: e.Why, Weight: e.Weight,
+			Group: e.Group, Address: e.Address, IDC: e.IDC, Role: e.Role, State: e.State, Detail: e.Why, Weight: e.Weight, WeightFrom: e.WeightFrom,
 			Inflight: int64(e.Inflight), Connections: e.Connections, Latency: resources.Duration(e.LatencyNs),
 			Lag: resources.Duration(e.LagNs), Version: e.Version,
 		}
@@ -127,7 +127,7 @@ func eventView(e *filter.Event) admin.Event {
 	return admin.Event{
 		Time: e.Time, Op: e.Op, Class: e.Class, Caller: e.Caller, User: e.User, Client: e.Client, Group: e.Group, Endpoint: e.Endpoint,
 		Outcome: e.Outcome, Latency: resources.Duration(e.Latency), Attempt: e.Attempt, Request: e.ReqBytes, Response: e.RespBytes,
-		Text: e.Text, Fault: e.Fault,
+		Text: e.Text, Fault: e.Fault, Stages: admin.Stages(e.Stages),
 	}
 }
 

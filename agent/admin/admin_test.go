@@ -357,7 +357,7 @@ func TestObserveStreamsUntilTheReaderLeaves(t *testing.T) {
 	f := newFake()
 	s := newServer(f)
 	base := serve(t, s)
-	for _, q := range []string{"", "?resource=cache&match=nonsense", "?resource=cache&slower-than=soon", "?resource=none"} {
+	for _, q := range []string{"", "?resource=cache&match=nonsense", "?resource=cache&slower-than=soon", "?resource=cache&sample=some", "?resource=cache&sample=200%25", "?resource=none"} {
 		resp := get(t, base+"/v1/observe"+q)
 		resp.Body.Close()
 		if resp.StatusCode/100 != 4 {

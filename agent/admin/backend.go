@@ -36,7 +36,7 @@ type Inventory interface {
 	Spec(name string) (spec []byte, etag string, err error)
 	Commands() []Command
 	// Observe begins to watch calls: those that match and took longer than slowerThan.
-	Observe(resource string, match resources.Match, slowerThan time.Duration) (*Watch, error)
+	Observe(resource string, match resources.Match, slowerThan time.Duration, sample resources.Percent) (*Watch, error)
 }
 
 // Changes is what can be changed. Each is persisted before it is answered.

@@ -155,7 +155,7 @@ func (f *fake) Undo(id, by string) (Command, error) {
 	}
 	return Command{}, httpapi.NotFound("no command %q", id)
 }
-func (f *fake) Observe(resource string, match resources.Match, slower time.Duration) (*Watch, error) {
+func (f *fake) Observe(resource string, match resources.Match, slower time.Duration, _ resources.Percent) (*Watch, error) {
 	if _, err := f.Resource(resource); err != nil {
 		return nil, err
 	}

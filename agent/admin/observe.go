@@ -12,7 +12,7 @@ import (
 // observe streams live calls as server-sent events: `call` with an [Event], `dropped` with the number of calls that the
 // reader was too slow for.
 func (s *Server) observe(w http.ResponseWriter, r *http.Request) error {
-	q, err := httpapi.Query(r, "resource", "match", "slower-than")
+	q, err := httpapi.Query(r, "resource", "match", "slower-than", "sample")
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,13 @@ func (s *Server) watch(q url.Values) (*Watch, error) {
 			return nil, httpapi.Invalid("slower-than", "%v", err)
 		}
 	}
-	return s.backend.Observe(name, match, slower.D())
+	share := resources.Percent(100)
+	if v := q.Get("sample"); v != "" {
+		if err := share.UnmarshalText([]byte(v)); err != nil {
+			return nil, httpapi.Invalid("sample", "%v", err)
+		}
+	}
+	return s.backend.Observe(name, match, slower.D(), share)
 }
 
 // burst writes ev and what else waits, with one flush.

@@ -26,8 +26,9 @@ const (
 // Options are what a server needs.
 type Options struct {
 	Backend Backend
-	Token   string   // see LoadToken; must not be empty
-	Hosts   []string // names, beside addresses and localhost, that a Host header may hold
+	Token   string       // see LoadToken; must not be empty
+	Hosts   []string     // names, beside addresses and localhost, that a Host header may hold
+	Manage  http.Handler // of paths below /registry/ and /meta/, without the token: it sees itself to who may ask; nil: there are none
 	Log     *slog.Logger
 }
 
@@ -53,6 +54,10 @@ func New(o Options) *Server {
 	s := &Server{backend: o.Backend, token: sha256.Sum256([]byte(o.Token)), hosts: o.Hosts, log: discard(o.Log), mux: http.NewServeMux()}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.routes()
+	if o.Manage != nil {
+		s.mux.Handle("/registry/", o.Manage)
+		s.mux.Handle("/meta/", o.Manage)
+	}
 	s.http = &http.Server{
 		Handler:           s,
 		MaxHeaderBytes:    maxHeader,

@@ -19,8 +19,28 @@ type Status struct {
 	Draining    bool               `json:"draining"`
 	Detail      string             `json:"detail,omitempty"` // why it is not ready
 	Center      *Center            `json:"center,omitempty"` // absent when the config names none
+	Registries  []Registry         `json:"registries,omitempty"`
 	Resources   []Resource         `json:"resources"`
 	Commands    []Command          `json:"commands"` // active
+}
+
+// Registry is a registry of services that resources or exports name.
+type Registry struct {
+	Address   string      `json:"address"`
+	Connected bool        `json:"connected"`
+	Since     time.Time   `json:"since"`           // of being connected, or of not being
+	Error     string      `json:"error,omitempty"` // why it is not
+	Watches   int         `json:"watches"`         // groups whose endpoints it knows
+	Announced []Announced `json:"announced,omitempty"`
+}
+
+// Announced is an export as it is announced in a registry.
+type Announced struct {
+	Service   string `json:"service"`
+	Address   string `json:"address"`
+	Available bool   `json:"available"`
+	Stands    bool   `json:"stands"` // the registry has it like this
+	Error     string `json:"error,omitempty"`
 }
 
 // Center is the link to the governance centre.
@@ -105,7 +125,8 @@ type Endpoint struct {
 	State       string             `json:"state"`            // up, down, ejected, drained, or another word that the cluster gives
 	Detail      string             `json:"detail,omitempty"` // why
 	Weight      int                `json:"weight"`
-	Share       resources.Percent  `json:"share"` // of the resource's calls, by the weights in force
+	WeightFrom  string             `json:"weight-from,omitempty"` // who said it: config, registry or, of itself while it runs, server; nobody: the usual one
+	Share       resources.Percent  `json:"share"`                 // of the resource's calls, by the weights in force
 	Inflight    int64              `json:"inflight"`
 	Connections int64              `json:"connections"`
 	Latency     resources.Duration `json:"latency"` // moving average
@@ -144,6 +165,8 @@ type Command struct {
 	resources.Command
 	Summary  string `json:"summary"`            // what it does: "tc=100"
 	Matching string `json:"matching,omitempty"` // its match as K=V pairs
+	Origin   string `json:"origin,omitempty"`   // where it was found, of one that was not given here: registry and path
+	Problem  string `json:"problem,omitempty"`  // why one that was found is not in force; "": it is
 }
 
 // NewCommand adds the readable parts.
@@ -175,4 +198,15 @@ type Event struct {
 	Response int64              `json:"response-bytes"`
 	Text     string             `json:"text,omitempty"`
 	Fault    string             `json:"fault,omitempty"`
+	Stages   Stages             `json:"stages"`
+}
+
+// Stages is what a call's time went to, in µs. They add up to Total; resources.Stages says what belongs to which.
+type Stages struct {
+	Receive int64 `json:"receive-us"`
+	Route   int64 `json:"route-us"`
+	Send    int64 `json:"send-us"`
+	Wait    int64 `json:"wait-us"`
+	Reply   int64 `json:"reply-us"`
+	Total   int64 `json:"total-us"`
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/clock"
 	wire "github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -21,7 +22,8 @@ type CenterState struct {
 	Resources []CenterResource    `json:"resources,omitempty"`
 	Refused   []string            `json:"refused,omitempty"` // resources whose newest spec the agent could not use
 	Commands  []resources.Command `json:"commands,omitempty"`
-	Saved     time.Time           `json:"saved"` // when it was known to be what the centre says
+	Saved     time.Time           `json:"saved"`          // by the centre's clock: when it was known to be what the centre says
+	Clock     clock.Mark          `json:"clock,omitzero"` // of the centre, when this was written
 }
 
 // CenterResource is a resource as a centre defined it, with the secrets that its spec refers to.
@@ -54,8 +56,13 @@ const (
 // Center keeps what the centre said, in memory and on disk, so that an agent starts with it before it reaches a centre. It
 // takes the centre's commands back when their time is over, whether the centre is there or not. Unlike a [Store] what it
 // is given holds even when it cannot be written: the centre has it, and it is tried again.
+//
+// When commands end is written by the centre's clock. What is left is counted by that clock as it is known when they come, and
+// then by the monotonic one: see [clock.Followed]. A start without a centre goes on from the clock that was kept, and
+// counts anew when the centre is heard.
 type Center struct {
 	log      *slog.Logger
+	clock    *clock.Followed // the centre's
 	found    bool
 	problems []string
 
@@ -69,6 +76,7 @@ type Center struct {
 	number   uint64                // guarded by mu: rises with each state
 	changes  uint64                // guarded by mu: likewise, but not when a state is only confirmed
 	ends     map[string]deadline   // guarded by mu: by key of a command
+	guessed  bool                  // guarded by mu: a command was ended by a clock that is a guess
 	failed   error                 // guarded by mu: of the last save
 	listener func(resource string) // guarded by mu
 
@@ -78,17 +86,20 @@ type Center struct {
 }
 
 // deadline is when a command ends: as it is written, and by the monotonic clock, which counts. Zero: never by itself.
-type deadline struct{ written, at time.Time }
+type deadline struct {
+	written, at time.Time
+	sure        bool // it was not counted by a guess at the centre's clock
+}
 
 // OpenCenter reads the newest state in dir, which exists. A state that is broken is kept aside and said so in the log and
-// in [Center.Problems]; the one before it is used, or none. It starts one goroutine, which Close ends.
-func OpenCenter(dir string, log *slog.Logger) (*Center, error) {
+// in [Center.Problems]; the one before it is used, or none. The clock is the centre's; it goes on from where the state's was, until
+// somebody sets it. OpenCenter starts one goroutine, which Close ends.
+func OpenCenter(dir string, theirs *clock.Followed, log *slog.Logger) (*Center, error) {
 	c := &Center{
-		log: log, file: file{dir: dir, name: "center.json"}, ends: map[string]deadline{}, listener: func(string) {},
+		log: log, clock: theirs, file: file{dir: dir, name: "center.json"}, ends: map[string]deadline{}, listener: func(string) {},
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	now := time.Now()
-	revision, problems, err := c.file.load(now, &c.state)
+	revision, problems, err := c.file.load(time.Now(), &c.state)
 	if err != nil {
 		return nil, fmt.Errorf("what the centre said: %s: %w", dir, err)
 	}
@@ -100,7 +111,8 @@ func OpenCenter(dir string, log *slog.Logger) (*Center, error) {
 	if revision != c.state.Revision {
 		log.Warn("what the centre said has two revisions", "file", revision, "state", c.state.Revision)
 	}
-	c.adopt(c.state.Commands, now)
+	c.clock.Restore(c.state.Clock)
+	c.adopt(c.state.Commands)
 	go c.run()
 	return c, nil
 }
@@ -150,33 +162,34 @@ func (c *Center) Commands(resource string) []resources.Command {
 func commandKey(c *resources.Command) string { return c.ID + " " + c.Resource }
 
 // Put brings a state into force in memory; Save keeps it. Commands whose time is over are left out. A command that is in
-// force already keeps the end that it had by the monotonic clock, unless it was changed.
+// force already keeps the end that it had by the monotonic clock, unless it was changed, or was counted by a guess at the
+// centre's clock, which was heard since.
 func (c *Center) Put(s CenterState) {
 	s = s.clone()
-	now := time.Now()
-	s.Saved = now.Round(0).UTC()
+	s.Saved = c.clock.Now().UTC()
 	c.mu.Lock()
 	c.state = s
 	c.number++
 	c.changes++
-	c.adopt(s.Commands, now)
+	c.adopt(s.Commands)
 	c.mu.Unlock()
 	c.poke()
 }
 
 // adopt gives commands their ends. mu is held, or nobody else has the Center yet.
-func (c *Center) adopt(commands []resources.Command, now time.Time) {
-	before := c.ends
+func (c *Center) adopt(commands []resources.Command) {
+	before, here, theirs, sure := c.ends, time.Now(), c.clock.Now(), !c.clock.Guess()
 	c.ends = make(map[string]deadline, len(commands))
 	keep := commands[:0]
 	for _, cmd := range commands {
 		key, d := commandKey(&cmd), deadline{}
 		if cmd.Expires != nil {
-			d = deadline{*cmd.Expires, ends(cmd, now)}
-			if was, ok := before[key]; ok && was.written.Equal(d.written) {
+			d = deadline{*cmd.Expires, here.Add(left(cmd, theirs)), sure}
+			if was, ok := before[key]; ok && was.written.Equal(d.written) && (was.sure || !sure) {
 				d = was
 			}
-			if !now.Before(d.at) {
+			if !here.Before(d.at) {
+				c.guessed = c.guessed || !d.sure
 				c.log.Info("a command of the centre is past its time", "id", cmd.ID, "resource", cmd.Resource, "expired", cmd.Expires)
 				continue
 			}
@@ -187,13 +200,23 @@ func (c *Center) adopt(commands []resources.Command, now time.Time) {
 	c.state.Commands = keep
 }
 
+// Guessed reports whether commands were ended by a clock that may not have been the centre's, so that more may be in force than
+// is known here, and forgets it: the caller asks the centre for all.
+func (c *Center) Guessed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.guessed
+	c.guessed = false
+	return was
+}
+
 // Confirm says that what is in force is still what the centre says. It is written now and then.
 func (c *Center) Confirm() {
-	now := time.Now()
+	now := c.clock.Now()
 	c.mu.Lock()
-	old := now.Sub(c.state.Saved) >= keepFresh && !c.state.Saved.IsZero()
+	old := now.Sub(c.state.Saved).Abs() >= keepFresh && !c.state.Saved.IsZero()
 	if old {
-		c.state.Saved = now.Round(0).UTC()
+		c.state.Saved = now.UTC()
 		c.number++
 	}
 	c.mu.Unlock()
@@ -220,6 +243,7 @@ func (c *Center) save() error {
 	if number == c.kept {
 		return nil
 	}
+	state.Clock = c.clock.Mark()
 	err := c.file.save(state.Revision, time.Now(), state)
 	if err == nil {
 		c.kept = number
@@ -310,10 +334,11 @@ func (c *Center) dropEnded() {
 	names := map[string]bool{}
 	c.mu.Lock()
 	c.state.Commands = slices.DeleteFunc(c.state.clone().Commands, func(cmd resources.Command) bool {
-		end := c.ends[commandKey(&cmd)].at
-		if end.IsZero() || now.Before(end) {
+		end := c.ends[commandKey(&cmd)]
+		if end.at.IsZero() || now.Before(end.at) {
 			return false
 		}
+		c.guessed = c.guessed || !end.sure
 		delete(c.ends, commandKey(&cmd))
 		c.log.Info("a command of the centre expired", "id", cmd.ID, "resource", cmd.Resource, "what", string(cmd.Type)+" "+cmd.Summary())
 		names[cmd.Resource] = true

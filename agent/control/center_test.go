@@ -13,12 +13,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
 func openCenter(t *testing.T, dir string, log *logBuffer) *Center {
 	t.Helper()
-	c, err := OpenCenter(dir, log.logger())
+	c, err := OpenCenter(dir, &clock.Followed{}, log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@
 // they are of. It is given a state when the state is in force already, and a full disk does not change that: the state is
 // written as soon as it can be, and [Center.Unkept] says so until then. Only states that the agent could use come here, so
 // no literal secret is ever written. Saved says when a state was last known to be the centre's; a start without the centre
-// is that stale.
+// is that stale. Its commands end by the centre's clock, which is kept with the state: see [Center].
 //
 // # Locks
 //

@@ -119,17 +119,22 @@ func (s *Store) load() error {
 	return nil
 }
 
-// ends turns the persisted wall time of a command into a deadline of the monotonic clock. A wall clock that was set back
-// meanwhile cannot make the command last longer than it was given.
+// ends turns the persisted wall time of a command into a deadline of the monotonic clock; the zero time: never.
 func ends(c resources.Command, now time.Time) time.Time {
 	if c.Expires == nil {
 		return time.Time{}
 	}
-	left := c.Expires.Sub(now)
+	return now.Add(left(c, now))
+}
+
+// left returns how long a command that ends by itself is in force yet, by the clock that its times were written by. A clock
+// that was set back meanwhile cannot make it last longer than it was given.
+func left(c resources.Command, now time.Time) time.Duration {
+	d := c.Expires.Sub(now)
 	if !c.Created.IsZero() {
-		left = min(left, c.Expires.Sub(c.Created))
+		d = min(d, c.Expires.Sub(c.Created))
 	}
-	return now.Add(left)
+	return d
 }
 
 // Problems says what Open found broken and what it did about it, one sentence each; nil when all was well.

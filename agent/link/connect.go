@@ -37,7 +37,7 @@ func (l *Link) open(ctx context.Context, center string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, held.config(l.opt.Now))
+	conn := tls.Client(raw, held.config(l.opt.Clock.Now))
 	shake, cancel := context.WithTimeout(ctx, shakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(shake); err != nil {

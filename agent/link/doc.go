@@ -30,6 +30,8 @@
 //     other in order; when the agent is slow in applying them, or the centre in taking results, the link stops reading.
 //   - Each wait has an end: connecting, the handshake, each read (three heartbeats), each frame, each write.
 //   - Every Update is answered by one Result, in order, unless the link ends first.
+//   - The centre's clock counts, as Welcome and each Pong tell it, and goes on by the monotonic one: for commands, and for when
+//     certificates are renewed and hold. Until it is told, it is the one of the last process, or this machine's.
 //   - The secret of a token and private keys appear in no log and no error.
 //
 // # Goroutines and locks

@@ -43,9 +43,11 @@ type identity struct {
 	name  string
 	join  resources.Secret
 	log   *slog.Logger
-	now   func() time.Time
+	now   func() time.Time // the centre's clock, as far as it is known
 
-	changed chan struct{} // there is another certificate
+	hear func(now int64, asked time.Time) // see Link.hear
+
+	changed chan struct{} // there is another certificate, or another clock
 
 	changing sync.Mutex // serialises joining and renewing
 	failures int        // renewals that failed in a row; guarded by changing
@@ -55,6 +57,7 @@ type identity struct {
 	mu   sync.Mutex
 	held *credential // guarded by mu; nil: there is none
 	due  time.Time   // guarded by mu: when to renew
+	over *credential // guarded by mu: a centre said that its time is over, whatever the clock here says
 }
 
 // credential is a certificate with its key and the authority's certificates. It is not changed.
@@ -82,7 +85,7 @@ func (c *credential) knows(pin [sha256.Size]byte) bool {
 }
 
 func openIdentity(o Options) (*identity, error) {
-	id := &identity{store: files{o.Dir}, name: o.Name, join: o.Join, log: o.Log, now: o.Now, changed: make(chan struct{}, 1)}
+	id := &identity{store: files{o.Dir}, name: o.Name, join: o.Join, log: o.Log, now: o.Clock.Now, changed: make(chan struct{}, 1)}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("certificates for the centre: %w", err)
 	}
@@ -205,14 +208,15 @@ func (id *identity) ensure(ctx context.Context, center string) error {
 			id.tried = sha256.Sum256([]byte(t.text))
 		}
 	}
-	if id.now().Before(held.cert.Leaf.NotAfter) {
+	if id.holds(held) {
 		return nil
 	}
 	err := id.renewWith(ctx, center, held)
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("the certificate expired %s and was not renewed: %w", held.cert.Leaf.NotAfter.UTC().Format(time.RFC3339), err)
+	err = fmt.Errorf("the certificate expired %s (it is %s here) and was not renewed: %w",
+		held.cert.Leaf.NotAfter.UTC().Format(time.RFC3339), id.now().UTC().Format(time.RFC3339), err)
 	if errToken != nil {
 		return fmt.Errorf("%w; give the agent a new join token", err)
 	}
@@ -220,6 +224,25 @@ func (id *identity) ensure(ctx context.Context, center string) error {
 		return errors.Join(err, again)
 	}
 	return nil
+}
+
+// holds reports whether a certificate's time is not over.
+func (id *identity) holds(c *credential) bool {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return id.over != c && id.now().Before(c.cert.Leaf.NotAfter)
+}
+
+// refusedBy looks whether a centre refused a connection because it holds the certificate for expired (TLS alert 45). With a clock
+// that is behind, the agent would not find that out by itself.
+func (id *identity) refusedBy(err error) {
+	var remote *net.OpError
+	if !errors.As(err, &remote) || remote.Op != "remote error" || !strings.Contains(remote.Err.Error(), "expired certificate") {
+		return
+	}
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.over = id.held
 }
 
 // token follows the secret.
@@ -292,10 +315,12 @@ func (id *identity) ask(ctx context.Context, center, path string, cfg *tls.Confi
 	if err != nil {
 		return nil, err
 	}
+	asked := time.Now()
 	answer, err := post(ctx, "https://"+at+path, cfg, bearer, control.JoinRequest{Name: id.name, CSR: csr})
 	if err != nil {
 		return nil, err
 	}
+	id.hear(answer.Now, asked)
 	c, err := id.check(key, []byte(answer.Certificate), []byte(answer.CA))
 	if err != nil {
 		return nil, fmt.Errorf("the centre's answer cannot be used: %w", err)
@@ -395,7 +420,11 @@ func post(ctx context.Context, url string, cfg *tls.Config, bearer string, ask c
 func explainTLS(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var record tls.RecordHeaderError
+	var invalid x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("a certificate of the centre holds from %s to %s, which is not now by the clock of this machine: is it right? %w",
+			invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339), err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the server is not certified by the authority that this agent joined: it is another centre, or something stands between: %w", err)
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response"):

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -43,11 +44,11 @@ type Options struct {
 	Dir     string           // of key and certificates; made (0700) if need be
 	Name    string           // the agent's
 	Local   Local
-	Log     *slog.Logger     // nil: nowhere
-	Now     func() time.Time // nil: time.Now; for certificates
+	Log     *slog.Logger    // nil: nowhere
+	Clock   *clock.Followed // the centre's, which the link sets; certificates hold by it. nil: one of the link's own
 }
 
-// Status is how the link does.
+// Status is how the link does. Its times are by the centre's clock, as far as that is known.
 type Status struct {
 	Connected bool
 	URL       string    // of the centre: linked to, or else tried last
@@ -70,6 +71,7 @@ type Link struct {
 
 	mu     sync.Mutex
 	status Status // guarded by mu
+	off    bool   // guarded by mu: it was said that this machine's clock is not the centre's
 }
 
 // New returns a link, which reads its certificate from the disk and does not connect yet. Files that cannot be used are
@@ -78,8 +80,8 @@ func New(o Options) (*Link, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Clock == nil {
+		o.Clock = &clock.Followed{}
 	}
 	if len(o.Centers) == 0 {
 		return nil, errors.New("a link needs the URL of a centre")
@@ -93,10 +95,12 @@ func New(o Options) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{
+	l := &Link{
 		opt: o, log: o.Log, id: id, again: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		status: Status{Since: o.Now(), Error: "not tried yet"},
-	}, nil
+		status: Status{Since: o.Clock.Now(), Error: "not tried yet"},
+	}
+	id.hear = l.hear
+	return l, nil
 }
 
 // address returns host:port of a centre.
@@ -160,7 +164,7 @@ func (l *Link) Run(ctx context.Context) {
 	}
 	l.set(func(s *Status) {
 		if s.Connected {
-			*s = Status{URL: s.URL, Center: s.Center, Cluster: s.Cluster, Known: s.Known, Since: l.opt.Now(), Error: "the agent stopped"}
+			*s = Status{URL: s.URL, Center: s.Center, Cluster: s.Cluster, Known: s.Known, Since: l.opt.Clock.Now(), Error: "the agent stopped"}
 		}
 	})
 }
@@ -192,6 +196,7 @@ func (l *Link) attempt(ctx context.Context, center string) (linked bool, err err
 	}
 	s, err := l.open(ctx, center)
 	if err != nil {
+		l.id.refusedBy(err)
 		return false, err
 	}
 	return s.run(ctx)
@@ -204,7 +209,7 @@ func (l *Link) lost(center string, linked bool, err error) {
 	again := !linked && l.status.Error == text
 	s := &l.status
 	if s.Connected {
-		s.Since = l.opt.Now()
+		s.Since = l.opt.Clock.Now()
 	}
 	s.Connected, s.Synced, s.URL, s.Error = false, false, center, text
 	l.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-mesh/sluice/agent/link/linktest"
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -151,9 +152,15 @@ func secret(t *testing.T, text string) resources.Secret {
 // start runs a link until the test ends or stop is called. Centres beside c are others.
 func start(t *testing.T, c *linktest.Center, dir, token string, others ...string) *rig {
 	t.Helper()
+	return startAt(t, c, dir, token, nil, others...)
+}
+
+// startAt is start with a clock.
+func startAt(t *testing.T, c *linktest.Center, dir, token string, at *clock.Followed, others ...string) *rig {
+	t.Helper()
 	r := &rig{t: t, local: &local{}, center: c, dir: dir, log: &buffer{}}
 	var err error
-	r.Link, err = New(Options{Centers: append([]string{c.URL()}, others...), Join: secret(t, token), Dir: dir, Name: "web-1", Local: r.local,
+	r.Link, err = New(Options{Centers: append([]string{c.URL()}, others...), Join: secret(t, token), Dir: dir, Name: "web-1", Local: r.local, Clock: at,
 		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)

@@ -45,6 +45,7 @@ type session struct {
 	results chan []byte // frames
 	answers chan []byte // frames
 	report  atomic.Int64
+	pinged  atomic.Pointer[time.Time] // the last time
 	tuned   chan struct{}
 
 	asking sync.Mutex
@@ -57,11 +58,13 @@ type session struct {
 
 func newSession(l *Link, center string, conn *tls.Conn, raw net.Conn, in *bufio.Reader) *session {
 	p := &patient{conn: conn, in: in, quiet: helloTimeout}
-	return &session{
+	s := &session{
 		l: l, center: center, conn: conn, raw: raw, in: p, frames: control.NewReader(p, control.MaxToAgent),
 		updates: make(chan *control.Update, maxUpdates), results: make(chan []byte, maxResults), answers: make(chan []byte, maxAnswers),
 		tuned: make(chan struct{}, 1), asks: map[uint64]*question{},
 	}
+	s.pinged.Store(new(time.Time)) // long ago
+	return s
 }
 
 // run serves the link until it ends. The error says why it did.
@@ -70,7 +73,7 @@ func (s *session) run(ctx context.Context) (welcomed bool, err error) {
 	if err := s.greet(ctx); err != nil {
 		return false, err
 	}
-	now := s.l.opt.Now()
+	now := s.l.opt.Clock.Now()
 	s.l.set(func(st *Status) {
 		*st = Status{Connected: true, URL: s.center, Center: s.welcome.Center, Cluster: s.welcome.Cluster, Since: now, Known: st.Known}
 	})
@@ -92,7 +95,8 @@ func (s *session) greet(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.raw.Close() })
 	defer stop()
 	hello := s.l.opt.Local.Hello()
-	hello.Protocol = control.Version
+	asked := time.Now()
+	hello.Protocol, hello.Now = control.Version, asked.UnixMilli()
 	frame, err := control.AppendMessage(nil, control.TypeHello, &hello, control.MaxToCenter)
 	if err != nil {
 		return err
@@ -118,6 +122,7 @@ func (s *session) greet(ctx context.Context) error {
 	if s.welcome.Protocol != control.Version {
 		return fmt.Errorf("the centre speaks version %d of the protocol and this agent %d: use programs of the same version", s.welcome.Protocol, control.Version)
 	}
+	s.l.hear(s.welcome.Now, asked)
 	s.report.Store(s.welcome.Report)
 	s.in.quiet = missed * s.heartbeat()
 	return nil
@@ -185,10 +190,16 @@ func (s *session) read(ctx context.Context, all *sync.WaitGroup) error {
 			}
 			s.report.Store(tune.Report)
 			poke(s.tuned)
+		case control.TypePong:
+			c, err := control.DecodeClock(t, payload)
+			if err != nil {
+				return err
+			}
+			s.l.hear(c.Now, *s.pinged.Load())
 		case control.TypeBye:
 			return byeOf(payload)
-		} // Pong only had to come; of what is not known nothing is asked
-		now := s.l.opt.Now()
+		} // of what is not known nothing is asked
+		now := s.l.opt.Clock.Now()
 		s.l.set(func(st *Status) {
 			if st.Synced {
 				st.Known = now
@@ -217,7 +228,7 @@ func (s *session) apply(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			s.l.set(func(st *Status) { st.Synced, st.Known = true, s.l.opt.Now() })
+			s.l.set(func(st *Status) { st.Synced, st.Known = true, s.l.opt.Clock.Now() })
 			select {
 			case s.results <- frame:
 			case <-ctx.Done():
@@ -246,7 +257,7 @@ func (s *session) write(outer, inner context.Context) error {
 		case frame := <-s.answers:
 			err = s.send(frame)
 		case <-beat.C:
-			err = s.send(control.AppendFrame(s.out[:0], control.TypePing, nil))
+			err = s.ping()
 		case <-report.C:
 			err = s.sendReport()
 		case <-s.tuned:
@@ -265,6 +276,13 @@ func (s *session) write(outer, inner context.Context) error {
 		}
 	}
 	return err
+}
+
+// ping says that the agent is there, and what its clock shows.
+func (s *session) ping() error {
+	now := time.Now()
+	s.pinged.Store(&now)
+	return s.message(control.TypePing, &control.Clock{Now: now.UnixMilli()})
 }
 
 // leave sends what would be lost.

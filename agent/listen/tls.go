@@ -62,8 +62,9 @@ func (c *Certificates) Config() *tls.Config {
 	return c.config
 }
 
-// Files names PEM files. ClientCA is empty when clients show no certificate.
-type Files struct{ Cert, Key, ClientCA string }
+// Files names PEM files. ClientCA is empty when clients show no certificate. Protocol is the name of what is spoken (ALPN); it
+// is empty when what is spoken has none.
+type Files struct{ Cert, Key, ClientCA, Protocol string }
 
 // stamp tells whether files changed: modification time and size of each.
 type stamp [3]struct {
@@ -141,6 +142,9 @@ func (f Files) load() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls: certificate %s with key %s: %w", f.Cert, f.Key, err)
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	if f.Protocol != "" {
+		conf.NextProtos = []string{f.Protocol}
+	}
 	if f.ClientCA == "" {
 		return conf, nil
 	}

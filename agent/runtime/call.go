@@ -66,7 +66,7 @@ func (r *Resource) Begin(c *resources.Call) *resources.Stop {
 	c.Snapshot = sn
 	c.Rule, c.Depth, c.Attempt, c.Slow = 1, 0, 0, false
 	c.Deadline, c.Delay, c.Backup, c.Routed = 0, 0, 0, 0
-	c.Outcome, c.Fault, c.Redirect = resources.OutcomeOK, nil, nil
+	c.Outcome, c.Fault, c.Redirect, c.Stages = resources.OutcomeOK, nil, nil, nil
 	if !c.Pinned {
 		c.Endpoint = nil
 	}
@@ -119,6 +119,9 @@ func (r *Resource) Route(c *resources.Call) (*resources.Endpoint, *resources.Fau
 	}
 	if sn.backup && ha.MayBackUp(c) {
 		c.Backup = r.backups.After(c.Op)
+		if sn.strategy != nil {
+			c.Backup = sn.strategy.BackUp(c, c.Backup)
+		}
 	}
 	return r.place(c, node.Endpoint, at), nil
 }
@@ -168,7 +171,7 @@ func (r *Resource) End(c *resources.Call) resources.Next {
 			if r.redirected(c) {
 				return resources.Again
 			}
-		} else if sn.law.May(c) && r.again(c) {
+		} else if sn.law.May(c) && (sn.strategy == nil || sn.strategy.Again(c)) && r.again(c) {
 			return resources.Again
 		}
 	}
@@ -210,7 +213,7 @@ func (r *Resource) redirected(c *resources.Call) bool {
 	c.Attempt++
 	c.Rule |= retryRedirect << ruleBits
 	r.place(c, to, c.Now)
-	c.Sent, c.Outcome, c.Fault, c.RespBytes = resources.SentNothing, resources.OutcomeOK, nil, 0
+	anew(c)
 	return true
 }
 
@@ -229,8 +232,16 @@ func (r *Resource) again(c *resources.Call) bool {
 		return false
 	}
 	c.Rule |= retryFailover << ruleBits
-	c.Sent, c.Outcome, c.Fault, c.RespBytes = resources.SentNothing, resources.OutcomeOK, nil, 0
+	anew(c)
 	return true
+}
+
+// anew forgets how the attempt before went.
+func anew(c *resources.Call) {
+	c.Sent, c.Outcome, c.Fault, c.RespBytes = resources.SentNothing, resources.OutcomeOK, nil, 0
+	if c.Stages != nil {
+		c.Stages.Again()
+	}
 }
 
 // Backup implements [resources.Runtime]. The second copy is no attempt of its own: the call stays on the books of the
@@ -243,6 +254,9 @@ func (r *Resource) Backup(c *resources.Call) *resources.Endpoint {
 	sn := r.snapshot.Load()
 	node := r.pick(sn, r.ruleOf(sn, c), c, c.Start+c.Backup, &m.Node)
 	if node == nil || node == &m.Node || node.Endpoint.GroupID != c.Endpoint.GroupID { // another group may hold other data
+		return nil
+	}
+	if other := member(node.Endpoint); other != nil && !other.Sound() { // it is not likely to be faster
 		return nil
 	}
 	if !r.budget.Take(ha.BackUp, r.accounts.begun()) {

@@ -210,8 +210,13 @@ func TestRetryGoesElsewhereOnce(t *testing.T) {
 		if first != "10.0.0.2:1" {
 			t.Fatalf("first went to %s", first)
 		}
+		c.Watch()
+		c.Stages.Ready, c.Stages.Written = 1, 2
 		if g.end(c, outcome(resources.Unknown), resources.SentSome) != resources.Again {
 			t.Fatal("not sent again")
+		}
+		if s := c.Stages; s == nil || s.Ready != 0 || s.Written != 0 || s.Began == 0 {
+			t.Errorf("of the attempt that failed the stages keep %+v", s)
 		}
 		if c.Endpoint.Address != "10.0.0.1:1" || c.Attempt != 1 || c.Fault != nil || c.Sent != resources.SentNothing {
 			t.Errorf("attempt %d to %s", c.Attempt, c.Endpoint.Address)
@@ -222,6 +227,51 @@ func TestRetryGoesElsewhereOnce(t *testing.T) {
 		if n := g.r.Status().Retries["failover"]; n != 1 {
 			t.Errorf("%d retries counted", n)
 		}
+	})
+}
+
+// An endpoint that is ejected is tried before a call fails that nobody got: it may be well again, and the only one that is not
+// ejected has just refused. Backup requests have no use for it.
+func TestRetryGoesToAnEjectedEndpointBeforeNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := twoGroups()
+		spec.Groups["yf"] = resources.Group{Endpoints: []resources.EndpointSpec{{Address: "10.0.0.1:1"}, {Address: "10.0.0.2:1"}}}
+		spec.Policy.Reads = "prefer-replica"
+		spec.Policy.Failover.Tries = 1
+		spec.Policy.Eject = resources.Eject{Consecutive: 2}
+		spec.Policy.Backup = &resources.Backup{After: "20ms"}
+		g := open(t, spec)
+		state := func(address string) string {
+			for _, e := range g.r.Endpoints() {
+				if e.Address == address {
+					return e.State
+				}
+			}
+			return "gone"
+		}
+		time.Sleep(5 * time.Second) // for the probes
+		for state("10.0.0.1:1") == "up" {
+			c := g.call(g.session(), opGet)
+			if g.mustRoute(c) == "10.0.0.1:1" {
+				g.end(c, outcome(resources.Unavailable), resources.SentNothing)
+			}
+			g.end(c, resources.OutcomeOK, resources.SentAnswered)
+			synctest.Wait()
+		}
+		if state("10.0.0.1:1") != "ejected" || state("10.0.0.2:1") != "up" {
+			t.Fatalf("the endpoints are %s and %s", state("10.0.0.1:1"), state("10.0.0.2:1"))
+		}
+		c := g.call(g.session(), opGet)
+		if at := g.mustRoute(c); at != "10.0.0.2:1" {
+			t.Fatalf("it goes to %s", at)
+		}
+		if ep := g.r.Backup(c); ep != nil {
+			t.Errorf("its backup goes to %s", ep.Address)
+		}
+		if next := g.end(c, outcome(resources.Unavailable), resources.SentNothing); next != resources.Again || c.Endpoint.Address != "10.0.0.1:1" {
+			t.Fatalf("then %v, at %s: %v", next, c.Endpoint.Address, c.Fault)
+		}
+		g.end(c, resources.OutcomeOK, resources.SentAnswered)
 	})
 }
 

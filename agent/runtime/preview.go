@@ -3,6 +3,7 @@ package runtime
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -50,7 +51,7 @@ func (r *Resource) Preview(c resources.Command) (Preview, error) {
 	if err != nil {
 		return Preview{}, err
 	}
-	if c.Type == resources.CommandDrain && !r.hasEndpoint(c.Endpoint) {
+	if c.Type == resources.CommandDrain && !slices.ContainsFunc(r.addresses(), c.Drains) {
 		return Preview{}, fmt.Errorf("resource %s has no endpoint %s: its endpoints are %s", r.name, c.Endpoint, strings.Join(r.addresses(), ", "))
 	}
 	m := c.Match
@@ -151,40 +152,60 @@ func moves(groups []PreviewGroup) []PreviewMove {
 	return out
 }
 
-// previewDrain judges by the endpoint's share of its group's sound weight: calls are not counted by endpoint.
+// previewDrain judges by the endpoints' share of their group's sound weight: calls are not counted by endpoint.
 func (r *Resource) previewDrain(c *resources.Command, now map[string]float64, p *Preview) {
-	list := r.cluster.Status()
-	for _, e := range list {
-		if e.Address != c.Endpoint {
+	type tally struct {
+		drained, used, others int   // endpoints, and of those that stay the ones in use
+		weight, left          int   // of the endpoints in use, and of those of them that stay
+		connections           int64 // to those that go
+	}
+	groups := map[string]*tally{}
+	for _, e := range r.cluster.Status() {
+		g := groups[e.Group]
+		if g == nil {
+			g = &tally{}
+			groups[e.Group] = g
+		}
+		goes, used := c.Drains(e.Address), e.Share > 0
+		if goes {
+			g.drained++
+			g.connections += e.Connections
+		}
+		if used {
+			g.used++
+			g.weight += e.Weight
+		}
+		if used && !goes {
+			g.others++
+			g.left += e.Weight
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		g := groups[name]
+		if g.drained == 0 {
 			continue
 		}
-		weight, others := 0, 0
-		for _, x := range list {
-			if x.Group == e.Group && x.Share > 0 {
-				weight += x.Weight
-				if x.Address != e.Address {
-					others++
-				}
-			}
+		pg := PreviewGroup{Name: name, Before: now[name], After: now[name]}
+		moved := 0.0
+		if g.weight > 0 {
+			moved = now[name] * float64(g.weight-g.left) / float64(g.weight)
 		}
-		pg := PreviewGroup{Name: e.Group, Before: now[e.Group], After: now[e.Group]}
-		if others == 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("it is the last endpoint in use of group %s: the group could not be used", e.Group))
+		switch {
+		case g.others == 0 && g.drained == 1:
+			p.Notes = append(p.Notes, fmt.Sprintf("it is the last endpoint in use of group %s: the group could not be used", name))
 			pg.After = 0
-		} else if e.Share > 0 && weight > 0 {
-			p.Answered += now[e.Group] * float64(e.Weight) / float64(weight)
-			p.Notes = append(p.Notes, fmt.Sprintf("about %.1f calls/s would go to the %d other endpoints of group %s",
-				now[e.Group]*float64(e.Weight)/float64(weight), others, e.Group))
+		case g.others == 0:
+			p.Notes = append(p.Notes, fmt.Sprintf("no other endpoint of group %s is in use: the group could not be used", name))
+			pg.After = 0
+		case g.used > g.others:
+			p.Notes = append(p.Notes, fmt.Sprintf("about %.1f calls/s would go to the %d other endpoints of group %s", moved, g.others, name))
 		}
-		if e.Connections > 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("%d connections to it would be closed as they become free", e.Connections))
+		if g.connections > 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("%d connections to it would be closed as they become free", g.connections))
 		}
 		p.Groups = append(p.Groups, pg)
 	}
-	p.Answered = 0 // a drained endpoint's calls go elsewhere
 }
-
-func (r *Resource) hasEndpoint(address string) bool { return slices.Contains(r.addresses(), address) }
 
 func (r *Resource) addresses() []string {
 	var out []string

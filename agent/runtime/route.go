@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"cmp"
+
 	"github.com/sluice-mesh/sluice/agent/balance"
 	"github.com/sluice-mesh/sluice/agent/cluster"
 	"github.com/sluice-mesh/sluice/resources"
@@ -143,7 +145,24 @@ func elsewhere(view *cluster.View, rule *rule, first int, role resources.Role, c
 			last = avoid
 		}
 	}
-	return last
+	if last == nil {
+		return nil
+	}
+	return cmp.Or(spared(view, rule, role, now), last)
+}
+
+// spared returns the best of the endpoints that are ejected, or nil: it may be well again, and another attempt at the endpoint that just
+// failed is the alternative.
+func spared(view *cluster.View, rule *rule, role resources.Role, now int64) *balance.Node {
+	var best *balance.Node
+	for _, s := range rule.shares {
+		if pool := view.Pool(s.group); pool != nil {
+			for _, n := range pool.List(role).Spare {
+				best = balance.Better(best, n, now)
+			}
+		}
+	}
+	return best
 }
 
 // nearest serves reads from the group in the agent's own data centre, else from the endpoint with the lowest latency

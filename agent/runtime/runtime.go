@@ -35,6 +35,8 @@ type Options struct {
 
 	Loops *loop.Group // of the process; nil: the resource runs its own
 
+	Finder resources.Finder // finds endpoints in registries; nil: there are none
+
 	Book cluster.Book // where what is known of the endpoints outlives the process; nil: nowhere
 
 	Pressure *pressure.Gate // how short memory is; nil: never
@@ -140,7 +142,16 @@ func Open(o Options) (*Resource, error) {
 	r.sessions.init()
 	r.openMetrics()
 	_, r.negotiates = o.Driver.(resources.TLSNegotiator)
-	r.cluster = cluster.New(cluster.Options{Resource: r.name, Metrics: r.metrics, Log: r.log, Changed: r.driverUpdate, NegotiatesTLS: r.negotiates, Book: o.Book})
+	protocol := ""
+	if n, ok := o.Driver.(resources.TLSNamed); ok {
+		protocol = n.TLSProtocol()
+	}
+	clustered := cluster.Options{Resource: r.name, Metrics: r.metrics, Log: r.log, Changed: r.driverUpdate, NegotiatesTLS: r.negotiates, TLSProtocol: protocol, Book: o.Book}
+	if named, ok := o.Settings.(resources.Registered); ok && o.Finder != nil {
+		clustered.Finder = o.Finder
+		clustered.Service = func(group string) resources.Service { return named.RegisteredAs(r.name, group) }
+	}
+	r.cluster = cluster.New(clustered)
 	if err := r.compile(o.Spec, o.Commands); err != nil {
 		r.abandon()
 		return nil, err
@@ -150,6 +161,11 @@ func Open(o Options) (*Resource, error) {
 		r.snapshot.Load().chain.Close(nil)
 		r.abandon()
 		return nil, err // whoever opens a resource names it
+	}
+	if _, serves := d.(resources.Server); !serves {
+		if _, shares := o.Driver.(resources.Sharing); !shares {
+			panic("runtime: resources of kind " + r.kind + " neither serve clients nor share their addresses")
+		}
 	}
 	r.half.Store(&half{d})
 	r.cluster.Start(d)
@@ -250,6 +266,10 @@ func (r *Resource) compileLocked(in *resources.Spec, commands []resources.Comman
 	if err != nil {
 		return fmt.Errorf("resource %s: %w", r.name, err)
 	}
+	strategy, err := ha.Build(&spec.Policy)
+	if err != nil {
+		return fmt.Errorf("resource %s: policy.failover.strategy: %w", r.name, err)
+	}
 	old := r.snapshot.Load()
 	if old == nil {
 		old = &snapshot{}
@@ -262,9 +282,9 @@ func (r *Resource) compileLocked(in *resources.Spec, commands []resources.Comman
 		return err
 	}
 	sn := &snapshot{
-		generation: old.generation + 1, spec: spec, commands: commands, chain: chain, filters: append([]resources.Filter{&r.accounts}, chain.Filters()...),
+		generation: old.generation + 1, spec: spec, groups: declaredGroups(spec), commands: commands, chain: chain, filters: append([]resources.Filter{&r.accounts}, chain.Filters()...),
 		watchers: 1 + watchers(chain),
-		timeout:  spec.Policy.Timeout.D().Nanoseconds(), rules: rules, law: ha.Compile(spec.Policy.Failover),
+		timeout:  spec.Policy.Timeout.D().Nanoseconds(), rules: rules, law: ha.Compile(spec.Policy.Failover), strategy: strategy,
 		reads: reads(slices.Index(readsNames[:], spec.Policy.Reads)), backup: spec.Policy.Backup != nil,
 	}
 	if len(sn.filters) > math.MaxUint8 || len(rules) > maxRules {

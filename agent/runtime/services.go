@@ -20,6 +20,9 @@ var _ resources.Runtime = host{}
 // Endpoints implements [resources.Runtime].
 func (h host) Endpoints() []*resources.Endpoint { return h.cluster.View().Endpoints }
 
+// Groups implements [resources.Runtime].
+func (r *Resource) Groups() []string { return r.snapshot.Load().groups }
+
 // Name implements [resources.Runtime].
 func (r *Resource) Name() string { return r.name }
 

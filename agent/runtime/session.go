@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 	"sync"
@@ -76,25 +77,19 @@ func (g *registry) each(visit func(*resources.Session)) {
 	}
 }
 
-// Accept makes a session of a client's connection and hands it to the driver, on a goroutine of its own. It never
+// Accept makes a session of a client's connection and hands it to the driver, whose resource must be a [resources.Server], on a
+// goroutine of its own. It never
 // blocks for longer than it takes to refuse a client. The connection belongs to the resource from here on.
 func (r *Resource) Accept(conn net.Conn) {
 	if r.draining.Load() {
 		conn.Close()
 		return
 	}
-	limit := r.Policy().MaxSessions
-	s := &resources.Session{
-		ID: r.sessions.next.Add(1), Resource: r.name, Client: conn.RemoteAddr().String(), Opened: clock.Now(), Runtime: &session{},
-	}
-	s.SetIdentity(r.newcomer)
-	if r.sessions.count.Add(1) > int64(limit) {
-		r.sessions.count.Add(-1)
-		r.refuse(conn, s, limit)
+	s, ok := r.newSession(conn.RemoteAddr())
+	if !ok {
+		r.refuse(conn, s)
 		return
 	}
-	r.sessions.add(s)
-	r.sessionGauge.Add(1)
 	r.serving.Lock()
 	if r.draining.Load() { // Shutdown may be waiting already
 		r.serving.Unlock()
@@ -102,21 +97,57 @@ func (r *Resource) Accept(conn net.Conn) {
 		r.Closed(s)
 		return
 	}
-	r.work.Go(func() { r.driver().Serve(conn, s) })
+	r.work.Go(func() { r.driver().(resources.Server).Serve(conn, s) })
 	r.serving.Unlock()
 }
 
+// newSession counts and remembers a session of a client; false when it is one too many, and forgotten.
+func (r *Resource) newSession(client net.Addr) (*resources.Session, bool) {
+	s := &resources.Session{
+		ID: r.sessions.next.Add(1), Resource: r.name, Client: client.String(), Opened: clock.Now(), Runtime: &session{},
+	}
+	s.SetIdentity(r.newcomer)
+	if r.sessions.count.Add(1) > int64(r.Policy().MaxSessions) {
+		r.sessions.count.Add(-1)
+		r.registry.Dropped("session").Add(1)
+		return s, false
+	}
+	r.sessions.add(s)
+	r.sessionGauge.Add(1)
+	return s, true
+}
+
+// tooMany is what a client is told that is one too many.
+func (r *Resource) tooMany() *resources.Fault {
+	f := resources.NewFault(resources.Limited, resources.FromAgent, r.name, "too many clients: policy.max-sessions is "+strconv.Itoa(r.Policy().MaxSessions))
+	f.Close = true
+	return f
+}
+
+// Enter makes a session of a client whose connection is not the resource's own: see [resources.Lobby].
+func (r *Resource) Enter(client net.Addr, id *resources.Identity) (*resources.Session, *resources.Fault) {
+	s, ok := r.newSession(client)
+	if !ok {
+		return nil, r.tooMany()
+	}
+	if id != nil {
+		s.SetIdentity(&resources.Identity{Caller: cmp.Or(id.Caller, r.newcomer.Caller), User: id.User, IDC: cmp.Or(id.IDC, r.newcomer.IDC)})
+	}
+	return s, nil
+}
+
+// Half returns the driver's half.
+func (r *Resource) Half() resources.Resource { return r.driver() }
+
 // refuse answers a client that is one too many in its own protocol, as far as that needs no waiting.
-func (r *Resource) refuse(conn net.Conn, s *resources.Session, limit int) {
-	r.registry.Dropped("session").Add(1)
+func (r *Resource) refuse(conn net.Conn, s *resources.Session) {
 	defer conn.Close()
 	if _, plain := conn.(*net.TCPConn); !plain {
 		if _, plain = conn.(*net.UnixConn); !plain {
 			return // a handshake would have to come first
 		}
 	}
-	f := resources.NewFault(resources.Limited, resources.FromAgent, r.name, "too many clients: policy.max-sessions is "+strconv.Itoa(limit))
-	f.Close = true
+	f := r.tooMany()
 	c := resources.Call{Session: s, Start: s.Opened}
 	text := r.driver().AppendStop(nil, &c, &resources.Stop{Fault: f, Outcome: resources.OutcomeOf(f)})
 	_ = conn.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))

@@ -27,6 +27,7 @@ var readsNames = [...]string{"primary", "replica", "prefer-replica", "nearest"}
 type snapshot struct {
 	generation uint64
 	spec       *resources.Spec // its policy is filled
+	groups     []string        // of spec but those that commands borrow, sorted
 	commands   []resources.Command
 	chain      filter.Chain
 	filters    []resources.Filter // the accounts, then those of chain
@@ -34,6 +35,7 @@ type snapshot struct {
 	timeout    int64              // ns; 0: none
 	rules      []rule             // by Call.Rule: 0 is the spec's weights, then the switch commands, newest first
 	law        ha.Law
+	strategy   ha.Strategy // nil: whenever the law allows it
 	reads      reads
 	backup     bool
 }
@@ -154,15 +156,25 @@ func newRule(resource, command string, weights map[string]int, id func(string) (
 	return r
 }
 
-// drainedBy returns the addresses that commands take out of use.
-func drainedBy(commands []resources.Command) map[string]bool {
-	out := map[string]bool{}
+// drainedBy returns whether commands take an address out of use; nil: none does.
+func drainedBy(commands []resources.Command) func(address string) bool {
+	var drains []resources.Command
 	for _, c := range commands {
 		if c.Type == resources.CommandDrain {
-			out[c.Endpoint] = true
+			drains = append(drains, c)
 		}
 	}
-	return out
+	if drains == nil {
+		return nil
+	}
+	return func(address string) bool {
+		return slices.ContainsFunc(drains, func(c resources.Command) bool { return c.Drains(address) })
+	}
+}
+
+// declaredGroups are the groups that callers may ask for.
+func declaredGroups(s *resources.Spec) []string {
+	return slices.DeleteFunc(s.GroupNames(), func(name string) bool { return s.Groups[name].Borrowed })
 }
 
 // prepare copies a spec, fills its policy in and checks what belongs to the runtime.

@@ -38,7 +38,7 @@ func (c *Conn) serve(center *Center, stopped <-chan struct{}) {
 		return
 	}
 	err = c.Send(control.TypeWelcome, &control.Welcome{Protocol: control.Version, Center: center.Name, Cluster: center.Cluster,
-		Heartbeat: center.Heartbeat.Nanoseconds(), Report: center.Report.Nanoseconds()})
+		Heartbeat: center.Heartbeat.Nanoseconds(), Report: center.Report.Nanoseconds(), Now: center.clock()})
 	if err != nil {
 		return
 	}
@@ -50,7 +50,14 @@ func (c *Conn) serve(center *Center, stopped <-chan struct{}) {
 		}
 		if t == control.TypePing {
 			c.pings.Add(1)
-			if !c.Mute.Load() && c.Send(control.TypePong, nil) != nil {
+			if c.Mute.Load() {
+				continue
+			}
+			var pong any // empty, of a version without clocks
+			if now := center.clock(); now != 0 {
+				pong = control.Clock{Now: now}
+			}
+			if c.Send(control.TypePong, pong) != nil {
 				return
 			}
 			continue

@@ -32,6 +32,7 @@ type Center struct {
 	Heartbeat time.Duration // of Welcome
 	Report    time.Duration // likewise
 	Refuse    string        // answer links by this text, with status 503
+	NoClock   bool          // it is of a version that does not say what its clock shows
 
 	ca     *x509.Certificate
 	key    *ecdsa.PrivateKey
@@ -45,7 +46,8 @@ type Center struct {
 	open     map[*Conn]bool  // guarded by mu
 	requests map[string]int  // guarded by mu; by path
 	used     map[string]bool // guarded by mu; public keys that were certified
-	life     time.Duration   // guarded by mu; of the agents\' certificates
+	life     time.Duration   // guarded by mu; of the agents' certificates
+	ahead    time.Duration   // guarded by mu; its clock, of the machine's
 	serving  *sync.WaitGroup // guarded by mu
 }
 
@@ -63,7 +65,7 @@ func (c *Center) makeAuthority() (err error) {
 	if c.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-time.Hour),
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-1000 * time.Hour),
 		NotAfter: time.Now().Add(1000 * time.Hour), KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, c.key.Public(), c.key)
 	if err != nil {
@@ -76,11 +78,34 @@ func (c *Center) makeAuthority() (err error) {
 	if err != nil {
 		return err
 	}
-	leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour),
+	leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-1000 * time.Hour),
 		NotAfter: time.Now().Add(1000 * time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"center.sluice"}},
 		c.ca, key.Public(), c.key)
 	c.server = tls.Certificate{Certificate: [][]byte{leaf, der}, PrivateKey: key}
 	return err
+}
+
+// now is what the centre's clock shows.
+func (c *Center) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+// SetAhead sets how far the centre's clock is ahead of the machine's, which agents' certificates are of. Its own certificate
+// holds for weeks before and after now.
+func (c *Center) SetAhead(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead = d
+}
+
+// clock is what the centre says of it, as in control.Clock.
+func (c *Center) clock() int64 {
+	if c.NoClock {
+		return 0
+	}
+	return c.now().UnixMilli()
 }
 
 // SetLife sets how long the certificates of agents hold, from the next one on; at first an hour.
@@ -127,7 +152,7 @@ func (c *Center) Start() error {
 	mux.HandleFunc("POST "+control.PathRenew, c.renew)
 	mux.HandleFunc("POST "+control.PathLink, c.link)
 	srv := &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{c.server},
-		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool, NextProtos: []string{"http/1.1"}}}
+		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool, Time: c.now, NextProtos: []string{"http/1.1"}}}
 	serving := &sync.WaitGroup{}
 	c.mu.Lock()
 	c.http, c.stopped, c.serving = srv, make(chan struct{}), serving
@@ -217,10 +242,11 @@ func (c *Center) certify(w http.ResponseWriter, r *http.Request, name string) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	now := c.now()
 	c.mu.Lock()
-	end := time.Now().Add(c.life)
+	end := now.Add(c.life)
 	c.mu.Unlock()
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now(), NotAfter: end,
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: now, NotAfter: end,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, URIs: []*url.URL{{Scheme: "spiffe", Host: "sluice", Path: "/agent/" + ask.Name}}},
 		c.ca, csr.PublicKey, c.key)
 	if err != nil {
@@ -237,7 +263,7 @@ func (c *Center) certify(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	json.NewEncoder(w).Encode(control.JoinAnswer{
 		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		CA:          string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.ca.Raw})), Expires: end.UnixMilli(),
+		CA:          string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.ca.Raw})), Expires: end.UnixMilli(), Now: c.clock(),
 	})
 }
 
