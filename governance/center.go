@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/members"
+	"github.com/sluice-mesh/sluice/governance/peers"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/secrets"
@@ -52,6 +53,7 @@ type Center struct {
 	rollouts *rollout.Rollouts
 	series   *series.Store
 	members  *members.Members // nil: no other centre can be on the store
+	peers    *peers.Peers     // likewise
 	fleet    *fleet.Fleet
 	api      *api.Server
 	port     *port
@@ -97,7 +99,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	if z.series, err = series.Open(series.Options{Dir: filepath.Join(c.Data, "series"), Log: o.Log}); err != nil {
 		return nil, err
 	}
-	source := &source{registry: z.registry, secrets: z.secrets, versions: versions{registry: z.registry}, log: o.Log}
+	source := &source{registry: z.registry, secrets: z.secrets, log: o.Log}
 	z.source = source
 	if c.Etcd != nil {
 		z.members, err = members.Open(ctx, members.Options{Store: z.store, Registry: z.registry, Me: c.Name, Grace: c.Protection.Grace.D(), Log: o.Log})
@@ -110,9 +112,20 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 		return nil, err
 	}
 	source.commands = z.commands
-	z.fleet, err = fleet.New(fleet.Options{Source: source, Log: o.Log, Name: c.Name, Cluster: z.store.Cluster(),
-		OnReport: z.reported, OnExport: z.exported, OnGone: z.gone, OnState: z.said})
+	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	z.port = newPort(ln, z.auth.CA().ServerConfig())
+	options := fleet.Options{Source: source, Log: o.Log, Name: c.Name, Cluster: z.store.Cluster(),
+		OnReport: z.reported, OnExport: z.exported, OnGone: z.gone, OnState: z.said}
+	if c.Etcd != nil {
+		if z.peers, err = z.newPeers(); err != nil {
+			return nil, fmt.Errorf("other centres: %w", err)
+		}
+		options.Elsewhere = z.peers
+	}
+	if z.fleet, err = fleet.New(options); err != nil {
 		return nil, err
 	}
 	source.fleet.Store(z.fleet)
@@ -131,11 +144,11 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 		z.api.Changed("releases", "resources", "overview")
 	})
 	z.rollouts.OnChange(func(topic string) { z.api.Changed(topic, "overview", "audit") })
-	ln, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	if z.peers != nil {
+		if err := z.peers.Start(ctx, z.fleet); err != nil {
+			return nil, err
+		}
 	}
-	z.port = newPort(ln, z.auth.CA().ServerConfig())
 	return z, z.offerFirstLogin(ctx)
 }
 
@@ -181,7 +194,8 @@ func (z *Center) openAPI(o Options) error {
 	z.api = api.New(api.Options{
 		Name: z.config.Name, Version: o.Version, Cluster: z.store.Cluster(), Hosts: z.config.Hosts, Insecure: z.config.Insecure, Log: o.Log,
 		Auth: z.auth, OIDC: provider, Audit: z.audit, Registry: z.registry, Commands: z.commands, Rollouts: z.rollouts,
-		Resources: z.source.infos, Secrets: z.secrets, Fleet: z.fleet, Series: z.series, Graphite: older, UI: pages,
+		Resources: z.source.infos, Secrets: z.secrets, Fleet: z.fleet, Peers: z.peers, Series: z.series, History: z.history, Operations: z.operations, Edges: z.edges,
+		Graphite: older, UI: pages,
 	})
 	return nil
 }
@@ -192,7 +206,8 @@ func (z *Center) offerFirstLogin(ctx context.Context) error {
 	if err != nil || len(users) > 0 {
 		return err
 	}
-	code, err := z.auth.Link("admin", []auth.Grant{{Role: auth.Admin}})
+	code, err := z.auth.Link(audit.By(ctx, audit.Actor{Who: "center " + z.config.Name, What: "offer the first login"}), "admin",
+		[]auth.Grant{{Role: auth.Admin}}, "center "+z.config.Name)
 	if err == nil {
 		z.firstLink = z.URL() + "/login?code=" + code
 	}
@@ -261,6 +276,9 @@ func (z *Center) close() error {
 	defer cancel()
 	if z.fleet != nil {
 		z.fleet.Close(ctx)
+	}
+	if z.peers != nil {
+		errs = append(errs, z.peers.Close())
 	}
 	if z.api != nil {
 		errs = append(errs, z.api.Shutdown(ctx))

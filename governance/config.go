@@ -14,6 +14,7 @@ type Config struct {
 	Listen     string           `yaml:"listen,omitempty" json:"listen" doc:"where the pages, the API and the agents' links are: host:port" default:"127.0.0.1:9980" reload:"restart"`
 	Data       string           `yaml:"data,omitempty" json:"data" doc:"folder of the store, the sealing key, the admin token and the history of metrics" default:"./center" reload:"restart"`
 	Name       string           `yaml:"name,omitempty" json:"name" doc:"of this process, when there are several" default:"the host's name" reload:"restart"`
+	Address    string           `yaml:"address,omitempty" json:"address,omitempty" doc:"where the other centres of one etcd reach this one: host:port" default:"that of listen; where it names no host, the host's name" reload:"restart"`
 	Hosts      []string         `yaml:"hosts,omitempty" json:"hosts,omitempty" doc:"names, beside addresses and localhost, by which browsers reach it" reload:"restart"`
 	Insecure   bool             `yaml:"insecure-http,omitempty" json:"insecure-http" doc:"serve plain HTTP to other machines too: only behind a proxy that does TLS" default:"false" reload:"restart"`
 	Etcd       *EtcdConfig      `yaml:"etcd,omitempty" json:"etcd,omitempty" doc:"keep everything in an etcd cluster, for several centres; none: in one file in the data folder" reload:"restart"`

@@ -7,6 +7,7 @@
 //	secrets    sealed credentials, which go to agents with the resource that refers to them
 //	registry   resources, groups, endpoints: what operators wrote, and what agents export
 //	members    what agents export, as the centres of one store tell each other
+//	peers      the agents of the other centres: who they are, what they report, and questions to them
 //	command    what operators ordered: switch, degrade, limit, mock, fault, drain
 //	rollout    plans and staged releases, which go on or back by themselves
 //	series     rates and true percentiles of every window, from the agents' histograms
@@ -18,6 +19,9 @@
 //
 //	api -> registry or command -> audit -> store -> their watch (of every centre) -> fleet.Changed -> the agents that it concerns
 //	                                                                                                   -> Result -> pages
+//
+// Agents are linked to one centre each, and known to all: a centre follows each of the others, so that what is below api shows and asks
+// all agents, and does not know which are whose. The centre that leads sees them all, too.
 //
 // A centre holds nothing that others could not rebuild from the store and from the agents' links: several of them may run on one
 // etcd. What must run once (ending commands on record, plans) is done by the one that leads.

@@ -23,8 +23,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // opened is a centre that is asked without a socket; it does listen.
 func opened(t *testing.T) *Center {
 	t.Helper()
+	return openedAt(t, t.TempDir())
+}
+
+func openedAt(t testing.TB, dir string) *Center {
+	t.Helper()
 	c := DefaultConfig()
-	c.Listen, c.Data, c.Name = "127.0.0.1:0", t.TempDir(), "c1"
+	c.Listen, c.Data, c.Name = "127.0.0.1:0", dir, "c1"
 	z, err := Open(t.Context(), c, Options{Version: "test", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +43,7 @@ func opened(t *testing.T) *Center {
 }
 
 // adminToken is that of the file.
-func (z *Center) adminToken(t *testing.T) string {
+func (z *Center) adminToken(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(z.config.Data, "admin.token"))
 	if err != nil {

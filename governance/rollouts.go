@@ -2,10 +2,8 @@ package governance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/audit"
@@ -15,14 +13,13 @@ import (
 	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/governance/store"
-	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
 // What plans and releases need of the other rooms.
 
 func (z *Center) rolloutOptions() rollout.Options {
 	return rollout.Options{
-		Store: z.audit, Commands: z.commands, Fleet: rolloutFleet{z.fleet}, Series: rolloutSeries{z.series}, Resources: z.rolloutInfos,
+		Store: z.audit, Commands: z.commands, Fleet: rolloutFleet{z}, Series: rolloutSeries{z}, Resources: z.rolloutInfos,
 		Documents: rolloutDocuments{z.registry}, Log: z.log, Me: z.config.Name,
 		Actor: func(ctx context.Context, who, what, target, why string) context.Context {
 			return audit.By(ctx, audit.Actor{Who: who, What: what, Target: target, Why: why})
@@ -31,11 +28,11 @@ func (z *Center) rolloutOptions() rollout.Options {
 }
 
 // rolloutFleet implements rollout.Fleet.
-type rolloutFleet struct{ f *fleet.Fleet }
+type rolloutFleet struct{ z *Center }
 
 func (r rolloutFleet) Agents() []rollout.Agent {
 	var out []rollout.Agent
-	for _, v := range r.f.Agents() {
+	for _, v := range r.z.fleet.Agents() {
 		a := rollout.Agent{AgentInfo: command.AgentInfo{Name: v.Name, IDC: v.IDC, Application: v.Application, Labels: v.Labels},
 			Wants: v.Wants, Connected: v.Connected, Behind: v.Behind}
 		for _, o := range v.Owns {
@@ -46,9 +43,11 @@ func (r rolloutFleet) Agents() []rollout.Agent {
 	return out
 }
 
-func (r rolloutFleet) Ordered(id string) rollout.Acks { return acksOf(r.f.Ordered(id)) }
+func (r rolloutFleet) Ordered(id string) rollout.Acks { return acksOf(r.z.fleet.Ordered(id)) }
 
-func (r rolloutFleet) Applied(resource string) rollout.Acks { return acksOf(r.f.Applied(resource)) }
+func (r rolloutFleet) Applied(resource string) rollout.Acks {
+	return acksOf(r.z.fleet.Applied(resource))
+}
 
 func acksOf(a fleet.Applied) rollout.Acks {
 	out := rollout.Acks{Applied: a.Applied, Behind: a.Behind}
@@ -60,7 +59,7 @@ func acksOf(a fleet.Applied) rollout.Acks {
 
 func (r rolloutFleet) Endpoints(resource string) []rollout.Endpoint {
 	var out []rollout.Endpoint
-	for _, v := range r.f.States(resource) {
+	for _, v := range r.z.fleet.States(resource) {
 		if !v.Connected {
 			continue
 		}
@@ -72,11 +71,16 @@ func (r rolloutFleet) Endpoints(resource string) []rollout.Endpoint {
 	return out
 }
 
+func (r rolloutFleet) Whole() error { return r.z.whole() }
+
 // rolloutSeries implements rollout.Series.
-type rolloutSeries struct{ s *series.Store }
+type rolloutSeries struct{ z *Center }
 
 func (r rolloutSeries) Window(w rollout.Window) (rollout.Numbers, error) {
-	p, err := r.s.Window(series.Query{Resource: w.Resource, Group: w.Group, Agents: w.Agents, NotAgents: w.NotAgents, From: w.From, To: w.To})
+	if err := r.z.whole(); err != nil {
+		return rollout.Numbers{}, err
+	}
+	p, err := r.z.window(series.Query{Resource: w.Resource, Group: w.Group, Agents: w.Agents, NotAgents: w.NotAgents, From: w.From, To: w.To})
 	if err != nil {
 		return rollout.Numbers{}, err
 	}
@@ -85,7 +89,7 @@ func (r rolloutSeries) Window(w rollout.Window) (rollout.Numbers, error) {
 }
 
 func (r rolloutSeries) Peak(resource, group string, from, to time.Time) (most float64, err error) {
-	points, err := r.s.Query(series.Query{Resource: resource, Group: group, From: from, To: to, Step: time.Minute})
+	points, err := r.z.history(context.Background(), series.Query{Resource: resource, Group: group, From: from, To: to, Step: time.Minute})
 	for _, p := range points {
 		most = max(most, p.Rate())
 	}
@@ -155,53 +159,4 @@ func (z *Center) rolloutInfos() []rollout.Info {
 		out = append(out, i)
 	}
 	return out
-}
-
-// versions are the specs of the versions that releases serve. A version never changes, so each is read from the store once.
-type versions struct {
-	registry *registry.Registry
-
-	mu sync.RWMutex
-	by map[versionKey]versionSpec
-}
-
-type versionKey struct {
-	name    string
-	version int
-}
-
-type versionSpec struct {
-	spec json.RawMessage
-	hash string
-}
-
-// mostVersions bounds what is kept: more than releases that are on their way at once.
-const mostVersions = 256
-
-// readTime bounds how long serving an agent waits for a version that was not read before.
-const readTime = time.Second
-
-// get returns a version of a resource. Endpoints that agents export are not in it: a release is of what operators wrote.
-func (v *versions) get(name string, version int) (versionSpec, error) {
-	key := versionKey{name, version}
-	v.mu.RLock()
-	s, ok := v.by[key]
-	v.mu.RUnlock()
-	if ok {
-		return s, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), readTime)
-	defer cancel()
-	doc, err := v.registry.At(ctx, name, version)
-	if err != nil {
-		return s, err
-	}
-	s = versionSpec{doc.Spec, control.Hash(doc.Spec)}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.by == nil || len(v.by) >= mostVersions {
-		v.by = make(map[versionKey]versionSpec)
-	}
-	v.by[key] = s
-	return s, nil
 }

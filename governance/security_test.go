@@ -1,6 +1,7 @@
 package governance
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +23,8 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/api"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/peers"
+	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
@@ -284,7 +288,7 @@ func TestGuessesAreLimited(t *testing.T) {
 	for range 10 {
 		mustStatus(t, z.ask("POST", "/v1/login", `{"code": "guess"}`), http.StatusUnauthorized, "not accepted")
 	}
-	code, err := z.auth.Link("ann", []auth.Grant{{Role: auth.Viewer}})
+	code, err := z.auth.Link(t.Context(), "ann", []auth.Grant{{Role: auth.Viewer}}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +321,7 @@ func TestFirstLogin(t *testing.T) {
 // Agents join and link by TLS alone, with certificates of our authority alone.
 func TestAgentsDoor(t *testing.T) {
 	z := opened(t)
-	for _, path := range []string{control.PathJoin, control.PathRenew, control.PathLink} {
+	for _, path := range []string{control.PathJoin, control.PathRenew, control.PathLink, peers.Path} {
 		mustStatus(t, z.ask("POST", path, "{}", bearer(z.adminToken(t))...), http.StatusForbidden, "TLS")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -334,6 +338,9 @@ func TestAgentsDoor(t *testing.T) {
 		"a link without a certificate":    {control.PathLink, nil, http.StatusUnauthorized},
 		"a renewal without a certificate": {control.PathRenew, nil, http.StatusUnauthorized},
 		"a join without a token":          {control.PathJoin, nil, http.StatusUnauthorized},
+		"a centre without a certificate":  {peers.Path, nil, http.StatusForbidden},
+		"an agent that would be a centre": {peers.Path, []tls.Certificate{z.certOf(t, "web-1")}, http.StatusForbidden},
+		"a centre by another authority":   {peers.Path, []tls.Certificate{selfSigned(t)}, 0},
 		"a link by another authority":     {control.PathLink, []tls.Certificate{selfSigned(t)}, 0},
 	} {
 		config := &tls.Config{RootCAs: pool, ServerName: auth.ServerName}
@@ -358,6 +365,30 @@ func TestAgentsDoor(t *testing.T) {
 	}
 }
 
+// certOf joins an agent and returns its certificate.
+func (z *Center) certOf(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := z.auth.AddJoin(t.Context(), name, 1, 0, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request}))
+	answer, err := z.auth.Join(t.Context(), token, control.JoinRequest{Name: name, CSR: csr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(answer.Certificate))
+	return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: key}
+}
+
 // selfSigned is a certificate that names an agent and that nobody of ours signed.
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
@@ -372,4 +403,45 @@ func selfSigned(t *testing.T) tls.Certificate {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// The audit log is read as a whole for each answer: an edit behind its back is found, whatever part of it is asked for.
+func TestAuditFindsEdits(t *testing.T) {
+	z := opened(t)
+	z.put(t, "feed", cacheYAML)
+	z.put(t, "feed2", cacheYAML)
+	read := func(query string) (chain struct {
+		Chain struct {
+			OK             bool
+			UpTo, BrokenAt uint64
+			Why            string
+		}
+	}) {
+		t.Helper()
+		w := z.ask(http.MethodGet, "/v1/audit"+query, "", bearer(z.adminToken(t))...)
+		mustStatus(t, w, http.StatusOK, `"chain"`)
+		if err := json.Unmarshal(w.Body.Bytes(), &chain); err != nil {
+			t.Fatal(err)
+		}
+		return chain
+	}
+	whole := read("").Chain
+	if !whole.OK || whole.UpTo < 2 {
+		t.Fatalf("%+v", whole)
+	}
+	const key = "audit/0000000000000002"
+	e, err := z.audit.Store.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := bytes.Replace(e.Value, []byte(`"who":"`), []byte(`"who":"not `), 1)
+	if _, err := z.audit.Store.Commit(t.Context(), store.Txn{Then: []store.Op{{Key: key, Value: forged}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"", "?limit=1"} {
+		if c := read(query).Chain; c.OK || c.BrokenAt != 2 || c.UpTo != 1 || c.Why == "" {
+			t.Errorf("%q: %+v", query, c)
+		}
+	}
+	mustStatus(t, z.ask(http.MethodGet, "/v1/audit?verify", "", bearer(z.adminToken(t))...), http.StatusBadRequest, "verify")
 }

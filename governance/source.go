@@ -31,7 +31,6 @@ type source struct {
 	commands *command.Commands
 	rollouts atomic.Pointer[rollout.Rollouts] // nil until there are any
 	fleet    atomic.Pointer[fleet.Fleet]      // nil until there is one
-	versions versions
 	owned    ownedInfos
 	log      *slog.Logger
 }
@@ -72,13 +71,13 @@ func (s *source) spec(name string, a *fleet.Agent) (json.RawMessage, string, int
 	if !rolling {
 		return spec, hash, revision, ok
 	}
-	v, err := s.versions.get(name, version)
+	pinned, pinnedHash, err := s.registry.EffectiveAt(name, version)
 	if err != nil {
 		s.log.Error("an agent gets the newest version instead of the one of a release, which cannot be read", "agent", a.Name, "resource", name,
 			"version", version, "error", err)
 		return spec, hash, revision, ok
 	}
-	return v.spec, v.hash, max(revision, r.Revision()), true
+	return pinned, pinnedHash, max(revision, r.Revision()), true
 }
 
 // Doubtful implements fleet.Doubter: until all agents had the time to say what they export, what seems not to be there may be.
@@ -213,6 +212,9 @@ func (s *source) infos() []command.ResourceInfo {
 
 // reported takes a report of an agent.
 func (z *Center) reported(a *fleet.Agent, payload []byte, at time.Time) {
+	if z.peers != nil {
+		z.peers.Report(a, payload, at)
+	}
 	if err := z.series.Ingest(series.AgentInfo{Name: a.Name, Application: a.Application, IDC: a.IDC}, payload, at); err != nil {
 		z.log.Warn("a report cannot be read", "agent", a.Name, "error", err)
 	}
@@ -236,7 +238,9 @@ func (z *Center) exported(a *fleet.Agent, services []control.Service) {
 // gone notes that an agent's link ended.
 func (z *Center) gone(a *fleet.Agent) {
 	z.exports().Gone(a.Name, a.Boot)
-	z.series.Gone(a.Name)
+	if !z.fleet.Connected(a.Name) { // else it is at another centre, which says what it does
+		z.series.Gone(a.Name)
+	}
 	z.api.Changed("agents", "overview")
 }
 

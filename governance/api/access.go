@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/secrets"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
@@ -65,7 +66,7 @@ func invalid(err error) error {
 func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	if name == who(r).Name {
-		return httpapi.Conflict("this is you: let another admin remove you")
+		return refuse(httpapi.Conflict, say.Of("remove.self", nil))
 	}
 	return s.gone(w, s.Auth.DeleteUser(by(r, "delete user", name, r.URL.Query().Get("why")), name))
 }
@@ -194,7 +195,7 @@ func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) deleteSecret(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	if used := s.users()[name]; len(used) > 0 {
-		return httpapi.Conflict("secret %s is referred to by %s: change that first", name, strings.Join(used, ", "))
+		return refuse(httpapi.Conflict, say.Of("secret.used", say.With{"secret": name, "resources": strings.Join(used, ", ")}))
 	}
 	return s.gone(w, s.Secrets.Delete(by(r, "delete secret", name, r.URL.Query().Get("why")), name))
 }
@@ -208,7 +209,7 @@ type chain struct {
 }
 
 func (s *Server) getAudit(w http.ResponseWriter, r *http.Request) error {
-	q, err := httpapi.Query(r, "before", "limit", "verify")
+	q, err := httpapi.Query(r, "before", "limit")
 	if err != nil {
 		return err
 	}

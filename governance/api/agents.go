@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/peers"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
@@ -40,8 +42,17 @@ func (s *Server) agents() []agent {
 }
 
 func (s *Server) getAgents(w http.ResponseWriter, r *http.Request) error {
-	httpapi.Reply(w, http.StatusOK, map[string]any{"agents": s.agents(), "revision": s.Registry.Revision()})
+	httpapi.Reply(w, http.StatusOK, map[string]any{"agents": s.agents(), "revision": s.Registry.Revision(), "center": s.Name, "centers": s.centers(),
+		"away": s.away()})
 	return nil
+}
+
+// centers are the other centres.
+func (s *Server) centers() []peers.Center {
+	if s.Peers == nil {
+		return []peers.Center{}
+	}
+	return nonNil(s.Peers.Centers())
 }
 
 func (s *Server) getAgent(w http.ResponseWriter, r *http.Request) error {
@@ -55,7 +66,7 @@ func (s *Server) getAgent(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	return httpapi.NotFound("there is no agent %s, and there was none in the last 24 hours", httpapi.Quoted(name))
+	return refuse(httpapi.NotFound, say.Of("no.agent", say.With{"agent": httpapi.Quoted(name)}))
 }
 
 // getAgentConfig shows what an agent runs, as it says itself.
@@ -155,11 +166,11 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 		resource
 		Endpoints []endpoint `json:"endpoints"`
 	}
-	live := s.numbers()
+	now := s.known()
 	list := []withEndpoints{}
 	all := s.inventory()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, withEndpoints{s.describe(all[name], live), s.endpoints(all[name])})
+		list = append(list, withEndpoints{s.describe(all[name], now), s.endpoints(all[name])})
 	}
 	commands := s.commandViews()
 	httpapi.Reply(w, http.StatusOK, map[string]any{

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -53,6 +54,7 @@ type resource struct {
 	Detail   string            `json:"detail,omitempty"`
 	Health   string            `json:"health"`
 	Why      string            `json:"why,omitempty"`
+	WhySay   *say.Sentence     `json:"whySay,omitempty"`
 	Success  float64           `json:"success"`
 	Sessions int               `json:"sessions"`
 	Pinned   int               `json:"pinned"`
@@ -75,15 +77,23 @@ func spreadOf(a fleet.Applied) spread {
 	return spread{Total: a.Agents, Applied: a.Applied, Refused: len(a.Refused), Behind: len(a.Behind)}
 }
 
+// known is what lines of the catalogue are made of beside the resources themselves, for all of them at once.
+type known struct {
+	live  map[string]resourceNumbers
+	found map[string][]commandView
+}
+
+func (s *Server) known() known { return known{s.numbers(), s.foundOn()} }
+
 // describe makes the line of one resource.
-func (s *Server) describe(it *item, live map[string]resourceNumbers) resource {
-	n := live[it.name]
+func (s *Server) describe(it *item, now known) resource {
+	n := now.live[it.name]
 	r := resource{Name: it.name, Kind: it.Kind, Source: it.source, Labels: it.Labels, numbers: n.numbers, Success: n.success(), Ready: true}
 	if it.doc != nil {
 		r.ETag, r.Version = etag(it.doc.Revision), it.doc.Version
 	}
 	states := s.states(it.name)
-	endpoints := s.endpoints(it)
+	endpoints := s.endpointsIn(it, states)
 	r.Groups = groupsOf(it, states, endpoints, n)
 	for _, v := range states {
 		r.Sessions += v.Sessions
@@ -98,13 +108,15 @@ func (s *Server) describe(it *item, live map[string]resourceNumbers) resource {
 			}
 		}
 	}
-	r.Commands = len(s.commandsOn(it))
+	r.Commands = len(s.commandsOn(it, now.found))
 	if it.source == fromFile {
 		r.Agents = spread{Total: len(it.owners), Applied: len(it.owners)}
 	} else {
 		r.Agents = spreadOf(s.Fleet.Applied(it.name))
 	}
-	r.Health, r.Why = judge(&r, it, endpoints, len(states) > 0)
+	if r.Health, r.WhySay = judge(&r, it, endpoints, len(states) > 0); r.WhySay != nil {
+		r.Why = r.WhySay.Text
+	}
 	return r
 }
 
@@ -152,14 +164,14 @@ func groupsOf(it *item, states []fleet.StateView, endpoints []endpoint, n resour
 }
 
 // judge says how a resource is, and the gravest reason.
-func judge(r *resource, it *item, endpoints []endpoint, seen bool) (health, why string) {
-	var bad, warn []string
+func judge(r *resource, it *item, endpoints []endpoint, seen bool) (health string, why *say.Sentence) {
+	var bad, warn []say.Sentence
 	for _, g := range r.Groups {
 		if seen && g.Weight > 0 && g.Of > 0 && g.Sound == 0 {
-			bad = append(bad, fmt.Sprintf("no endpoint of group %s is up", g.Name))
+			bad = append(bad, say.Of("group.down", say.With{"group": g.Name}))
 		}
 		if g.Protected {
-			warn = append(warn, fmt.Sprintf("endpoints of group %s went too fast and are held", g.Name))
+			warn = append(warn, say.Of("group.held", say.With{"group": g.Name}))
 		}
 	}
 	down := 0
@@ -167,12 +179,12 @@ func judge(r *resource, it *item, endpoints []endpoint, seen bool) (health, why 
 		if e.State == "down" || e.State == "ejected" || e.State == "fenced" {
 			down++
 			if len(warn) < 4 {
-				warn = append(warn, strings.TrimSuffix(fmt.Sprintf("%s in %s is %s: %s", e.Address, e.Group, e.State, e.Detail), ": "))
+				warn = append(warn, endpointIs(&e))
 			}
 		}
 	}
 	if failed := 1 - r.Success; r.Rate.Calls > 0 && failed >= warnErrors {
-		text := fmt.Sprintf("%.1f %% of the calls do not end ok", 100*failed)
+		text := say.Of("calls.failed", say.With{"percent": fmt.Sprintf("%.1f", 100*failed)})
 		if failed >= badErrors {
 			bad = append(bad, text)
 		} else {
@@ -180,37 +192,64 @@ func judge(r *resource, it *item, endpoints []endpoint, seen bool) (health, why 
 		}
 	}
 	if r.Agents.Refused > 0 {
-		warn = append(warn, fmt.Sprintf("%d of %d agents refused its newest version", r.Agents.Refused, r.Agents.Total))
+		warn = append(warn, say.Of("version.refused", say.With{"n": r.Agents.Refused, "of": r.Agents.Total}))
 	}
 	if it.differ {
-		warn = append(warn, "the files of its agents do not define it alike")
+		warn = append(warn, say.Of("files.differ", nil))
 	}
 	if it.problem != "" {
-		bad = append(bad, it.problem)
+		bad = append(bad, say.Of("resource.said", say.With{"problem": it.problem}))
 	}
 	switch {
 	case len(bad) > 0:
-		return healthBad, bad[0]
+		return healthBad, &bad[0]
 	case len(warn) > 0:
-		return healthWarn, warn[0]
+		return healthWarn, &warn[0]
 	case r.Rate.Calls == 0:
-		return healthIdle, ""
+		return healthIdle, nil
 	}
-	return healthOK, ""
+	return healthOK, nil
 }
 
+func endpointIs(e *endpoint) say.Sentence {
+	w := say.With{"address": e.Address, "group": e.Group, "state": e.State}
+	if e.Detail == "" {
+		return say.Of("endpoint.is", w)
+	}
+	w["detail"] = e.Detail
+	return say.Of("endpoint.why", w)
+}
+
+// getResources lists all resources; with ?brief, what a table of hundreds shows of them, which is half as much to send and to read.
 func (s *Server) getResources(w http.ResponseWriter, r *http.Request) error {
-	httpapi.Reply(w, http.StatusOK, map[string]any{"resources": s.catalogue()})
+	q, err := httpapi.Query(r, "brief")
+	if err != nil {
+		return err
+	}
+	brief, err := httpapi.Flag(q, "brief")
+	if err != nil {
+		return err
+	}
+	all := s.catalogue()
+	if !brief {
+		httpapi.Reply(w, http.StatusOK, map[string]any{"resources": all, "away": s.away()})
+		return nil
+	}
+	lines := make([]line, len(all))
+	for i := range all {
+		lines[i] = lineOf(&all[i])
+	}
+	httpapi.Reply(w, http.StatusOK, map[string]any{"resources": lines, "away": s.away()})
 	return nil
 }
 
 // catalogue is every resource, by name.
 func (s *Server) catalogue() []resource {
-	live := s.numbers()
+	now := s.known()
 	all := s.inventory()
 	out := make([]resource, 0, len(all))
 	for _, it := range all {
-		out = append(out, s.describe(it, live))
+		out = append(out, s.describe(it, now))
 	}
 	slices.SortFunc(out, func(a, b resource) int { return cmp.Compare(a.Name, b.Name) })
 	return out
@@ -221,6 +260,7 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	now := s.known()
 	type origin struct {
 		Path  string `json:"path"`
 		From  string `json:"from"`
@@ -234,7 +274,8 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 		Origins   []origin        `json:"origins"`
 		Applied   *fleet.Applied  `json:"applied,omitempty"`
 		Owners    []string        `json:"owners,omitempty"`
-	}{resource: s.describe(it, s.numbers()), Config: it.spec, Endpoints: s.endpoints(it), Active: s.commandsOn(it), Owners: it.owners}
+		Away      []absent        `json:"away"`
+	}{resource: s.describe(it, now), Away: s.away(), Config: it.spec, Endpoints: s.endpoints(it), Active: s.commandsOn(it, now.found), Owners: it.owners}
 	from := "the files of " + strings.Join(it.owners, ", ")
 	if it.doc != nil {
 		from = fmt.Sprintf("the centre, version %d by %s", it.doc.Version, it.doc.Author)
@@ -250,6 +291,9 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 		out.Origins = append(out.Origins, origin{Path: "", From: "the file of " + strings.Join(it.owners, ", ") + " stands above the centre there"})
 	}
 	for _, c := range out.Active {
+		if c.Problem != "" { // it is not in force
+			continue
+		}
 		out.Origins = append(out.Origins, origin{Path: commandPath(&c), From: "command " + c.ID + " by " + c.Author, Value: c.Summary})
 	}
 	if out.ETag != "" {

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/auth"
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
@@ -24,6 +26,8 @@ type commandView struct {
 	Matching string   `json:"matching,omitempty"` // its match as K=V pairs
 	Agents   spread   `json:"agents"`             // who has it
 	On       []string `json:"resources"`          // that it is for now
+	Origin   string   `json:"origin,omitempty"`   // where agents found it, of one that nobody gave here
+	Problem  string   `json:"problem,omitempty"`  // why one that was found is in force nowhere
 }
 
 func (s *Server) view(c command.Command, all []command.ResourceInfo) commandView {
@@ -38,7 +42,7 @@ func (s *Server) view(c command.Command, all []command.ResourceInfo) commandView
 	return v
 }
 
-// commandViews are all commands in force.
+// commandViews are all commands in force, and after them those that agents found elsewhere.
 func (s *Server) commandViews() []commandView {
 	all := s.Resources()
 	list := s.Commands.List()
@@ -46,18 +50,41 @@ func (s *Server) commandViews() []commandView {
 	for _, c := range list {
 		out = append(out, s.view(c, all))
 	}
+	for _, f := range s.Fleet.Found() {
+		out = append(out, foundView(f))
+	}
 	return out
 }
 
-// commandsOn are those in force on one resource.
-func (s *Server) commandsOn(it *item) []commandView {
+// foundView shows a command that agents found. Its author says where, since that is who can take it back.
+func foundView(f fleet.Finding) commandView {
+	v := commandView{Summary: f.Summary, Agents: spreadOf(f.Agents), On: []string{f.Resource}, Origin: f.Origin, Problem: f.Problem}
+	v.ID, v.Type, v.Resource, v.Percent = f.ID, resources.CommandType(f.Type), f.Resource, resources.Percent(f.Percent)
+	v.Author, v.Why, v.Created = f.Author+" ("+f.Origin+")", f.Why, time.UnixMilli(f.Created).UTC()
+	if f.Problem != "" {
+		v.Why = strings.TrimLeft(f.Why+"; not in force: "+f.Problem, "; ")
+	}
+	return v
+}
+
+// foundOn are the commands that agents found elsewhere, by the resource that each is for.
+func (s *Server) foundOn() map[string][]commandView {
+	out := make(map[string][]commandView)
+	for _, f := range s.Fleet.Found() {
+		out[f.Resource] = append(out[f.Resource], foundView(f))
+	}
+	return out
+}
+
+// commandsOn are those in force on one resource, and after them those that agents found for it.
+func (s *Server) commandsOn(it *item, found map[string][]commandView) []commandView {
 	out := []commandView{}
 	for _, c := range s.Commands.List() {
 		if slices.ContainsFunc(it.definitions, c.Selects) {
 			out = append(out, s.view(c, it.definitions))
 		}
 	}
-	return out
+	return append(out, found[it.name]...)
 }
 
 func (s *Server) getCommands(w http.ResponseWriter, r *http.Request) error {
@@ -130,10 +157,10 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) read(r *http.Request, o *order) (command.Command, error) {
 	c := o.Command
 	if o.For > 0 && c.Expires != nil {
-		return c, httpapi.Invalid("for", "give either for or expires")
+		return c, wrong("for", say.Of("order.both.ends", nil))
 	}
 	if o.For < 0 {
-		return c, httpapi.Invalid("for", "%s is in the past: write a time from now on, such as 10m", o.For)
+		return c, wrong("for", say.Of("order.past", say.With{"for": o.For.String()}))
 	}
 	given := c.Author
 	c.Author = who(r).Name
@@ -155,11 +182,11 @@ func (s *Server) mayCommand(r *http.Request, c *command.Command) error {
 		return nil
 	}
 	if c.Later {
-		return httpapi.Forbidden("%s may not give commands for resources that are still to come", id.Name)
+		return refuse(httpapi.Forbidden, say.Of("may.not.later", say.With{"who": id.Name}))
 	}
 	selected := slices.DeleteFunc(s.Resources(), func(info command.ResourceInfo) bool { return !c.Selects(info) })
 	if len(selected) == 0 {
-		return httpapi.Forbidden("%s may give commands on some resources, and this selects none of them", id.Name)
+		return refuse(httpapi.Forbidden, say.Of("may.none.selected", say.With{"who": id.Name}))
 	}
 	return mayAll(id, "give commands on", selected)
 }
@@ -168,7 +195,7 @@ func (s *Server) mayCommand(r *http.Request, c *command.Command) error {
 func mayAll(id *auth.Identity, what string, definitions []command.ResourceInfo) error {
 	for _, d := range definitions {
 		if !id.Can(auth.Command, auth.Target{Name: d.Name, Kind: d.Kind, Labels: d.Labels}) {
-			return httpapi.Forbidden("%s may not %s %s: it needs the right command there", id.Name, what, d.Name)
+			return refuse(httpapi.Forbidden, say.Of("may.not.command", say.With{"who": id.Name, "does": what, "resource": d.Name}))
 		}
 	}
 	return nil
@@ -180,6 +207,11 @@ func (s *Server) deleteCommand(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := r.PathValue("id")
+	for _, f := range s.Fleet.Found() {
+		if f.ID == id {
+			return httpapi.Conflict("command %s is not the centre's: take it back where agents found it, at %s", id, f.Origin)
+		}
+	}
 	c, err := s.Commands.Get(id)
 	if err != nil {
 		return err
@@ -229,12 +261,11 @@ type agentPreview struct {
 }
 
 func (s *Server) preview(w http.ResponseWriter, r *http.Request, c command.Command) error {
-	checked, warnings, err := s.Commands.Check(c)
+	c, _, err := s.Commands.Check(c)
 	if err != nil {
 		return invalid(err)
 	}
-	c = checked
-	warnings = append(warnings, s.Commands.Conflicts(c)...)
+	warnings := s.Commands.Conflicts(c)
 	view := s.view(c, s.Resources())
 	var effects []effect
 	agents := make(map[string]struct{})
@@ -246,15 +277,16 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request, c command.Comma
 			agents[a] = struct{}{}
 		}
 	}
+	text := previewText(c, effects)
 	httpapi.Reply(w, http.StatusOK, map[string]any{
-		"command": view, "warnings": nonNil(warnings), "text": previewText(c, effects),
+		"command": view, "warnings": say.Texts(warnings), "warningsSay": nonNil(warnings), "text": say.Texts(text), "textSay": text,
 		"effect": map[string]any{"agents": nonNil(slices.Sorted(maps.Keys(agents))), "resources": nonNil(effects)},
 	})
 	return nil
 }
 
 // effectOn asks the agents of a resource what a command would do there.
-func (s *Server) effectOn(ctx context.Context, c command.Command, name string) (effect, []string) {
+func (s *Server) effectOn(ctx context.Context, c command.Command, name string) (effect, []say.Sentence) {
 	e := effect{Name: name, Before: map[string]float64{}, After: map[string]float64{}, Agents: []string{}}
 	var names []string
 	for _, v := range s.Fleet.Agents() {
@@ -266,11 +298,11 @@ func (s *Server) effectOn(ctx context.Context, c command.Command, name string) (
 	one.Resource, one.ID = name, ""
 	body, err := json.Marshal(one)
 	if err != nil {
-		return e, []string{err.Error()}
+		return e, []say.Sentence{say.Of("resource.said", say.With{"problem": err.Error()})}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	notes := make(map[string]struct{})
+	notes := make(map[string]say.Sentence)
 	s.Fleet.AskAll(ctx, names, control.Ask{Method: http.MethodPost, Path: "/v1/commands?dry-run", Body: body}, func(agent string, a control.Answer, err error) {
 		var p agentPreview
 		if err != nil || json.Unmarshal(a.Body, &p) != nil {
@@ -278,7 +310,8 @@ func (s *Server) effectOn(ctx context.Context, c command.Command, name string) (
 			return
 		}
 		if a.Status != http.StatusOK {
-			notes["agent "+agent+" would refuse it: "+p.Error.Message] = struct{}{}
+			note := say.Of("order.refused", say.With{"agent": agent, "problem": p.Error.Message})
+			notes[note.Text] = note
 			return
 		}
 		e.Agents = append(e.Agents, agent)
@@ -292,7 +325,9 @@ func (s *Server) effectOn(ctx context.Context, c command.Command, name string) (
 	e.Calls = round(e.Calls)
 	slices.Sort(e.Agents)
 	slices.Sort(e.Silent)
-	return e, slices.Sorted(maps.Keys(notes))
+	list := slices.Collect(maps.Values(notes))
+	slices.SortFunc(list, func(a, b say.Sentence) int { return strings.Compare(a.Text, b.Text) })
+	return e, list
 }
 
 // carries reports whether an agent has a resource, from the centre or from its file.
@@ -301,36 +336,32 @@ func carries(v fleet.AgentView, name string) bool {
 }
 
 // previewText says in sentences what a command would do.
-func previewText(c command.Command, effects []effect) []string {
-	out := []string{}
+func previewText(c command.Command, effects []effect) []say.Sentence {
+	out := []say.Sentence{}
 	for _, e := range effects {
+		n := len(e.Agents)
 		switch {
-		case len(e.Agents) == 0:
-			out = append(out, fmt.Sprintf("%s: no connected agent carries it; the command waits for one.", e.Name))
+		case n == 0:
+			out = append(out, say.Of("order.waits", say.With{"resource": e.Name}))
 			continue
 		case c.Type != resources.CommandSwitch:
-			out = append(out, fmt.Sprintf("%s: %s %s, for %.0f calls a second at %s.", e.Name, c.Type, c.Summary(), e.Calls, count(len(e.Agents), "agent")))
+			out = append(out, say.Of("order.holds", say.With{"resource": e.Name, "type": c.Type, "does": c.Summary(), "calls": whole(e.Calls), "n": n}))
 			continue
 		}
 		for _, g := range slices.Sorted(maps.Keys(e.After)) {
 			if e.Before[g] != e.After[g] {
-				out = append(out, fmt.Sprintf("%s: %s goes from %.0f to %.0f calls a second, at %s.", e.Name, g, e.Before[g], e.After[g], count(len(e.Agents), "agent")))
+				out = append(out, say.Of("order.moves", say.With{"resource": e.Name, "group": g, "before": whole(e.Before[g]), "after": whole(e.After[g]), "n": n}))
 			}
 		}
 		if e.Pinned > 0 {
-			out = append(out, fmt.Sprintf("%s: %d sessions are tied to a connection and move when what ties them ends.", e.Name, e.Pinned))
+			out = append(out, say.Of("order.pinned", say.With{"resource": e.Name, "n": e.Pinned}))
 		}
 	}
 	if len(effects) > 0 && len(out) == 0 {
-		out = append(out, "No calls are being made that this would change.")
+		out = append(out, say.Of("order.nothing", nil))
 	}
 	return out
 }
 
-// count writes a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+// whole is a number without a fraction.
+func whole(v float64) string { return fmt.Sprintf("%.0f", v) }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/auth"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
@@ -21,7 +22,7 @@ import (
 // may asks for a right on a resource. One that does not exist yet is judged by its name and what is to become of it.
 func (s *Server) may(r *http.Request, right auth.Right, t auth.Target) error {
 	if id := who(r); !id.Can(right, t) {
-		return httpapi.Forbidden("%s may not do this to %s: it needs the right %s there", id.Name, t.Name, right)
+		return refuse(httpapi.Forbidden, say.Of("may.not.there", say.With{"who": id.Name, "resource": t.Name, "right": right}))
 	}
 	return nil
 }
@@ -32,7 +33,7 @@ func (s *Server) mayChange(r *http.Request, name string) error {
 		return err
 	}
 	if _, rolling := s.Rollouts.Version(name, ""); rolling {
-		return httpapi.Conflict("a release of %s is on its way: let it end, or take it back, before the resource is changed", name)
+		return refuse(httpapi.Conflict, say.Of("release.runs", say.With{"resource": name}))
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func (s *Server) patchResource(w http.ResponseWriter, r *http.Request) error {
 		Labels json.RawMessage `json:"labels"`
 	}
 	if json.Unmarshal(e.Data, &labels) == nil && labels.Labels != nil && !who(r).Everywhere(auth.Publish) {
-		return httpapi.Forbidden("%s may not change labels: they decide who may change what", who(r).Name)
+		return refuse(httpapi.Forbidden, say.Of("may.not.label", say.With{"who": who(r).Name}))
 	}
 	d, err := s.Registry.Patch(by(r, "publish", e.Name, e.Why), e)
 	return s.document(w, d, err)
@@ -175,6 +176,7 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 		Diff     []registry.Change `json:"diff"`
 		Agents   []string          `json:"agents"`
 		Text     []string          `json:"text"`
+		TextSay  []say.Sentence    `json:"textSay"`
 	}{Problems: []problem{}, Diff: []registry.Change{}, Agents: []string{}}
 	next, err := s.Registry.Check(e.Name, e.Data)
 	var wrong *config.Errors
@@ -206,12 +208,11 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 			}
 		}
 	}
-	switch {
-	case len(out.Diff) == 0:
-		out.Text = append(out.Text, "Nothing changes.")
-	default:
-		out.Text = append(out.Text, fmt.Sprintf("%s at once for %s.", count(len(out.Diff), "change"), count(len(out.Agents), "agent")))
+	what := say.Of("document.same", nil)
+	if len(out.Diff) > 0 {
+		what = say.Of("document.changes", say.With{"n": len(out.Diff), "agents": len(out.Agents)})
 	}
+	out.Text, out.TextSay = []string{what.Text}, []say.Sentence{what}
 	httpapi.Reply(w, http.StatusOK, out)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
@@ -15,6 +16,7 @@ import (
 type hub struct {
 	mu      sync.Mutex
 	readers map[*reader]struct{}
+	first   uint64 // number of nothing; that of another process is far from it
 	seq     uint64
 	recent  []change // for pages that come back
 }
@@ -37,12 +39,18 @@ type reader struct {
 }
 
 type alert struct {
-	Severity string `json:"severity"`
-	What     string `json:"what"`
-	Resource string `json:"resource,omitempty"`
+	Severity string       `json:"severity"`
+	What     string       `json:"what"`
+	WhatSay  say.Sentence `json:"whatSay"`
+	Resource string       `json:"resource,omitempty"`
 }
 
-func newHub() *hub { return &hub{readers: make(map[*reader]struct{})} }
+// newHub numbers changes from the time on, so that a page that comes back from another centre, or another process of this one, is
+// known by its number.
+func newHub() *hub {
+	first := uint64(time.Now().UnixMicro())
+	return &hub{readers: make(map[*reader]struct{}), first: first, seq: first}
+}
 
 // changed tells all pages that something under these topics is another than before.
 func (h *hub) changed(topics ...string) {
@@ -92,7 +100,7 @@ func (h *hub) open(since uint64) *reader {
 	r := &reader{wake: make(chan struct{}, 1), topics: make(map[string]struct{}), seq: h.seq}
 	switch {
 	case since == 0 || since == h.seq:
-	case since > h.seq || len(h.recent) > 0 && since < h.recent[0].seq-1: // of another process, or too long ago
+	case since > h.seq || since < h.first || len(h.recent) > 0 && since < h.recent[0].seq-1: // of another process, or too long ago
 		r.topics["everything"] = struct{}{}
 	default:
 		for _, c := range h.recent {

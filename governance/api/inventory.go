@@ -6,10 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/registry"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -74,16 +76,17 @@ func (s *Server) fromRegistry(d registry.Doc) *item {
 	if d.Exported {
 		it.source = fromExport
 	}
-	if spec, _, _, ok := s.Registry.Effective(d.Name); ok {
+	if spec, hash, _, ok := s.Registry.Effective(d.Name); ok {
 		it.spec = spec
+		it.outline = s.outlines.of(d.Name, hash, it)
 	} else {
 		it.spec = d.Spec
+		it.read()
 	}
 	it.problem = d.Problem
 	if o, ok := s.Registry.Outline(d.Name); ok && it.problem == "" && o.Problem != "" {
 		it.problem = "the newest version is not in force: " + o.Problem
 	}
-	it.read()
 	it.Kind = cmp.Or(it.Kind, d.Kind)
 	if it.Labels == nil {
 		it.Labels = d.Labels
@@ -94,6 +97,35 @@ func (s *Server) fromRegistry(d registry.Doc) *item {
 // read takes from the spec what lists need. A spec that cannot be read is shown without it: it was refused where it came from.
 func (i *item) read() { _ = json.Unmarshal(i.spec, &i.outline) }
 
+// outlineCache keeps what was read from the specs in force: lists are asked for far more often than specs change.
+type outlineCache struct {
+	mu   sync.Mutex
+	read map[string]readOutline // by resource
+}
+
+type readOutline struct {
+	hash string // of the spec
+	outline
+}
+
+// mostOutlines bounds how many names are remembered, of which some may be gone.
+const mostOutlines = 20_000
+
+// of returns the outline of an item's spec, which has a hash. It must not be changed.
+func (c *outlineCache) of(name, hash string, it *item) outline {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o, ok := c.read[name]; ok && o.hash == hash {
+		return o.outline
+	}
+	it.read()
+	if c.read == nil || len(c.read) >= mostOutlines {
+		c.read = make(map[string]readOutline)
+	}
+	c.read[name] = readOutline{hash, it.outline}
+	return it.outline
+}
+
 // item finds one resource, or says which there are.
 func (s *Server) item(name string) (*item, error) {
 	all := s.inventory()
@@ -103,19 +135,21 @@ func (s *Server) item(name string) (*item, error) {
 	names := slices.Sorted(maps.Keys(all))
 	switch {
 	case len(names) == 0:
-		return nil, httpapi.NotFound("there is no resource %s: there are none at all", httpapi.Quoted(name))
+		return nil, refuse(httpapi.NotFound, say.Of("no.resource.none", say.With{"resource": httpapi.Quoted(name)}))
 	case len(names) > 20:
-		return nil, httpapi.NotFound("there is no resource %s among the %d that there are", httpapi.Quoted(name), len(names))
+		return nil, refuse(httpapi.NotFound, say.Of("no.resource.many", say.With{"resource": httpapi.Quoted(name), "n": len(names)}))
 	}
-	return nil, httpapi.NotFound("there is no resource %s: there are %s", httpapi.Quoted(name), strings.Join(names, ", "))
+	return nil, refuse(httpapi.NotFound, say.Of("no.resource", say.With{"resource": httpapi.Quoted(name), "names": strings.Join(names, ", ")}))
 }
 
 // states are what the agents see of a resource, those that are connected only, unless none is.
 func (s *Server) states(name string) []fleet.StateView {
 	all := s.Fleet.States(name)
-	connected := slices.DeleteFunc(slices.Clone(all), func(v fleet.StateView) bool { return !v.Connected })
-	if len(connected) > 0 {
-		return connected
+	away := func(v fleet.StateView) bool { return !v.Connected }
+	if slices.ContainsFunc(all, away) {
+		if connected := slices.DeleteFunc(slices.Clone(all), away); len(connected) > 0 {
+			return connected
+		}
 	}
 	return all
 }
@@ -136,7 +170,10 @@ type endpoint struct {
 }
 
 // endpoints puts together what is declared and what the agents see.
-func (s *Server) endpoints(it *item) []endpoint {
+func (s *Server) endpoints(it *item) []endpoint { return s.endpointsIn(it, s.states(it.name)) }
+
+// endpointsIn is endpoints, from what states returned.
+func (s *Server) endpointsIn(it *item, states []fleet.StateView) []endpoint {
 	at := make(map[[2]string]*endpoint)
 	get := func(group, address string) *endpoint {
 		k := [2]string{group, address}
@@ -164,7 +201,8 @@ func (s *Server) endpoints(it *item) []endpoint {
 		}
 	}
 	details := make(map[*endpoint]map[string]string)
-	for _, view := range s.states(it.name) {
+	for i := range states {
+		view := &states[i]
 		for _, seen := range view.Endpoints {
 			e := get(seen.Group, seen.Address)
 			e.Agents[seen.State]++

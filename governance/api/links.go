@@ -2,19 +2,21 @@ package api
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/peers"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
 // fromAgent reports whether a request is one of agents, which come with certificates or join tokens and not with identities.
 func (s *Server) fromAgent(r *http.Request) bool {
-	return r.URL.Path == control.PathLink || r.URL.Path == control.PathJoin || r.URL.Path == control.PathRenew
+	return r.URL.Path == peers.Path || r.URL.Path == control.PathLink || r.URL.Path == control.PathJoin || r.URL.Path == control.PathRenew
 }
 
 // serveAgent answers agents. All of it needs TLS: the token must not be read on the way, and the certificate is the identity.
@@ -29,6 +31,8 @@ func (s *Server) serveAgent(w http.ResponseWriter, r *http.Request) {
 		err = s.join(w, r)
 	case r.URL.Path == control.PathRenew:
 		err = s.renew(w, r)
+	case r.URL.Path == peers.Path:
+		err = s.peer(w, r)
 	default:
 		err = s.link(w, r)
 	}
@@ -105,28 +109,56 @@ func (s *Server) link(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !strings.EqualFold(r.Header.Get("Upgrade"), control.Upgrade) {
-		return &httpapi.Error{Status: http.StatusUpgradeRequired, Code: "upgrade_required", Message: "a link is asked for with Upgrade: " + control.Upgrade}
-	}
-	conn, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
+	conn, err := s.upgrade(w, r, control.Upgrade, name)
+	if conn == nil {
 		return err
 	}
-	conn.SetDeadline(time.Time{})
-	if n := buffered.Reader.Buffered(); n > 0 { // an agent waits for the 101
-		s.Log.Warn("an agent spoke before its link was open", "agent", name, "bytes", n)
-		conn.Close()
-		return nil
-	}
-	conn.SetWriteDeadline(time.Now().Add(answerTimeout))
-	_, err = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + control.Upgrade + "\r\n\r\n"))
-	if err != nil {
-		conn.Close()
-		return nil
-	}
-	conn.SetWriteDeadline(time.Time{})
 	if err := s.Fleet.Serve(s.stopped, conn, name); err != nil && s.stopped.Err() == nil {
 		s.Log.Info("the link of an agent ended", "agent", name, "why", err)
 	}
 	return nil
+}
+
+// peer turns the connection into the link of another centre and serves it until it ends.
+func (s *Server) peer(w http.ResponseWriter, r *http.Request) error {
+	name := auth.CenterOf(r.TLS)
+	switch {
+	case name == "":
+		return httpapi.Forbidden("this is for other centres of the mesh: it needs the certificate of one")
+	case s.Peers == nil:
+		return httpapi.Forbidden("this centre keeps its store to itself: centres that share one have center.etcd")
+	}
+	conn, err := s.upgrade(w, r, peers.Upgrade, name)
+	if conn == nil {
+		return err
+	}
+	if err := s.Peers.Serve(s.stopped, conn, name); err != nil && s.stopped.Err() == nil {
+		s.Log.Info("another centre does not follow this one any more", "center", name, "why", err)
+	}
+	return nil
+}
+
+// upgrade answers 101 and takes the connection over; nil without an error when it broke.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocol, name string) (net.Conn, error) {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), protocol) {
+		return nil, &httpapi.Error{Status: http.StatusUpgradeRequired, Code: "upgrade_required", Message: "a link is asked for with Upgrade: " + protocol}
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	if n := buffered.Reader.Buffered(); n > 0 { // whoever asks waits for the 101
+		s.Log.Warn("somebody spoke before the link was open", "name", name, "bytes", n)
+		conn.Close()
+		return nil, nil
+	}
+	conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+	_, err = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n"))
+	if err != nil {
+		conn.Close()
+		return nil, nil
+	}
+	conn.SetWriteDeadline(time.Time{})
+	return conn, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
@@ -65,7 +66,8 @@ func (a *attempts) failed(client string) {
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	client := httpapi.Client(r)
 	if !s.tries.allowed(client) {
-		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: "too_many", Message: "too many wrong codes from here: wait a minute"}
+		slow := say.Of("login.slow", nil)
+		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: "too_many", Message: slow.Text, Say: slow}
 	}
 	var body struct {
 		Code string `json:"code"`
@@ -73,11 +75,11 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "login"); err != nil {
 		return err
 	}
-	id, err := s.Auth.Login(audit.By(r.Context(), audit.Actor{Who: "login link", What: "make user"}), body.Code)
+	id, err := s.Auth.Login(audit.By(r.Context(), audit.Actor{Who: "login link", What: "log in"}), body.Code)
 	if errors.Is(err, auth.ErrUnauthorized) {
 		s.tries.failed(client)
 		s.Log.Warn("a login was refused", "from", client, "error", err)
-		return httpapi.Unauthorized("%v", err)
+		return refuse(httpapi.Unauthorized, say.Of("login.refused", say.With{"problem": err.Error()}))
 	}
 	if err != nil {
 		return err
@@ -121,9 +123,9 @@ func (s *Server) loginLink(w http.ResponseWriter, r *http.Request) error {
 	if body.Roles == nil {
 		body.Roles = []auth.Grant{{Role: auth.Admin}}
 	}
-	code, err := s.Auth.Link(body.User, body.Roles)
+	code, err := s.Auth.Link(by(r, "make login link", body.User, ""), body.User, body.Roles, who(r).Name)
 	if err != nil {
-		return httpapi.Invalid("", "%v", err)
+		return invalid(err)
 	}
 	s.Log.Info("a login link was made", "for", body.User, "by", who(r).Name)
 	httpapi.Reply(w, http.StatusCreated, map[string]string{"path": "/login?code=" + code, "for": auth.LinkLife.String()})
@@ -175,7 +177,7 @@ func (s *Server) oidcCallback(w http.ResponseWriter, r *http.Request) error {
 	}
 	keep, err := r.Cookie(keepCookie)
 	if err != nil {
-		return httpapi.Unauthorized("this login was begun in another browser, or too long ago: begin anew")
+		return refuse(httpapi.Unauthorized, say.Of("login.elsewhere", nil))
 	}
 	q := r.URL.Query()
 	if said := q.Get("error"); said != "" {

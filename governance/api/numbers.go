@@ -165,7 +165,7 @@ func (s *Server) getOperations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.Now()
-	top, err := s.Series.Top(series.Query{Resource: it.name, Group: q.Get("group"), From: now.Add(-length), To: now}, q.Get("by"), int(limit))
+	top, partial, err := s.Operations(r.Context(), series.Query{Resource: it.name, Group: q.Get("group"), From: now.Add(-length), To: now}, q.Get("by"), int(limit))
 	if err != nil {
 		return explainSeries(err)
 	}
@@ -183,7 +183,7 @@ func (s *Server) getOperations(w http.ResponseWriter, r *http.Request) error {
 		out = append(out, operation{Op: o.Op, Group: o.Group, Calls: o.Calls, Errors: o.Errors,
 			Rate: rate{round(float64(o.Calls) / seconds), round(float64(o.Errors) / seconds)}, Latency: latencyOf(&o.Point)})
 	}
-	httpapi.Reply(w, http.StatusOK, map[string]any{"operations": out})
+	httpapi.Reply(w, http.StatusOK, map[string]any{"operations": out, "partial": partial, "away": s.away()})
 	return nil
 }
 
@@ -246,6 +246,7 @@ func (s *Server) getSeries(w http.ResponseWriter, r *http.Request) error {
 		T        int64             `json:"t"`
 		Seconds  float64           `json:"seconds"`
 		Gap      bool              `json:"gap,omitempty"`
+		Partial  bool              `json:"partial,omitempty"`
 		Calls    uint64            `json:"calls"`
 		Errors   uint64            `json:"errors"`
 		P50      int64             `json:"p50"`
@@ -257,7 +258,7 @@ func (s *Server) getSeries(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := make([]point, 0, len(points))
 	for _, p := range points {
-		out = append(out, point{p.At.UnixMilli(), p.Length.Seconds(), p.Gap, p.Calls, p.Errors, p.P50, p.P95, p.P99, p.P999, p.Max, p.ByOutcome})
+		out = append(out, point{p.At.UnixMilli(), p.Length.Seconds(), p.Gap, p.Partial, p.Calls, p.Errors, p.P50, p.P95, p.P99, p.P999, p.Max, p.ByOutcome})
 	}
 	stepMS := int64(0)
 	if len(points) > 0 {
@@ -270,7 +271,7 @@ func (s *Server) getSeries(w http.ResponseWriter, r *http.Request) error {
 // points reads the centre's own history, and Graphite's when the question begins before it.
 func (s *Server) points(ctx context.Context, q series.Query) ([]series.Point, error) {
 	if s.Graphite == nil || q.From.After(s.Now().Add(-longestWindow)) {
-		points, err := s.Series.Query(q)
+		points, err := s.History(ctx, q)
 		return points, explainSeries(err)
 	}
 	points, err := s.Graphite.Query(ctx, q)
@@ -293,7 +294,7 @@ func (s *Server) getTopology(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.Now()
-	edges, err := s.Series.Edges(now.Add(-length), now)
+	edges, partial, err := s.Edges(r.Context(), now.Add(-length), now)
 	if err != nil {
 		return explainSeries(err)
 	}
@@ -352,6 +353,6 @@ func (s *Server) getTopology(w http.ResponseWriter, r *http.Request) error {
 		}
 		nodes = append(nodes, n)
 	}
-	httpapi.Reply(w, http.StatusOK, map[string]any{"applications": outApps, "resources": nodes, "edges": outEdges})
+	httpapi.Reply(w, http.StatusOK, map[string]any{"applications": outApps, "resources": nodes, "edges": outEdges, "partial": partial, "away": s.away()})
 	return nil
 }

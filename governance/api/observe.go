@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
@@ -23,7 +24,7 @@ type observed struct {
 // observe streams the live calls of a resource from all its agents: the events of an agent's own stream, each with `agent`, and
 // `ended` with `agent` and `message` when an agent is not watched any more. It ends when none is.
 func (s *Server) observe(w http.ResponseWriter, r *http.Request) error {
-	q, err := httpapi.Query(r, "resource", "match", "slower-than")
+	q, err := httpapi.Query(r, "resource", "match", "slower-than", "sample")
 	if err != nil {
 		return err
 	}
@@ -36,6 +37,12 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) error {
 			return httpapi.Invalid("slower-than", "%v", err)
 		}
 	}
+	if v := q.Get("sample"); v != "" {
+		var p resources.Percent
+		if err := p.UnmarshalText([]byte(v)); err != nil {
+			return httpapi.Invalid("sample", "%v", err)
+		}
+	}
 	it, err := s.item(q.Get("resource"))
 	if err != nil {
 		return err
@@ -45,7 +52,7 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request) error {
 	}
 	agents := s.serving(it.name)
 	if len(agents) == 0 {
-		return httpapi.Unavailable("no agent that carries %s is connected", it.name)
+		return refuse(httpapi.Unavailable, say.Of("no.carrier", say.With{"resource": it.name}))
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/auth"
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
+	"github.com/sluice-mesh/sluice/governance/peers"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
 	"github.com/sluice-mesh/sluice/governance/secrets"
@@ -37,9 +39,15 @@ type Options struct {
 	Resources func() []command.ResourceInfo
 	Secrets   *secrets.Secrets
 	Fleet     *fleet.Fleet
+	Peers     *peers.Peers // nil: no other centre can be on the store
 	Series    *series.Store
-	Graphite  *series.Reader // of what is older than Series; nil: nothing is
-	UI        http.Handler
+	// History is Series.Query, with what other centres know better.
+	History func(ctx context.Context, q series.Query) ([]series.Point, error)
+	// Operations is Series.Top and Edges is Series.Edges, likewise. partial: there were more calls, which no centre knows.
+	Operations func(ctx context.Context, q series.Query, by string, n int) (top []series.Operation, partial bool, err error)
+	Edges      func(ctx context.Context, from, to time.Time) (edges []series.Edge, partial bool, err error)
+	Graphite   *series.Reader // of what is older than Series; nil: nothing is
+	UI         http.Handler
 }
 
 // isOurs reports whether an error has an answer of its own, and is not the client's mistake by default.

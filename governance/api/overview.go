@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/audit"
+	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/rollout"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/series"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
@@ -20,30 +23,46 @@ import (
 
 // trouble is something that is not as it should be, and what can be done now.
 type trouble struct {
-	ID       string    `json:"id"`
-	Severity string    `json:"severity"` // bad or warn
-	Resource string    `json:"resource,omitempty"`
-	Agent    string    `json:"agent,omitempty"`
-	Group    string    `json:"group,omitempty"`
-	What     string    `json:"what"`
-	Why      string    `json:"why,omitempty"`
-	Since    time.Time `json:"since"` // this centre has seen it
-	Do       []remedy  `json:"do"`
+	ID       string        `json:"id"`
+	Severity string        `json:"severity"` // bad or warn
+	Resource string        `json:"resource,omitempty"`
+	Agent    string        `json:"agent,omitempty"`
+	Center   string        `json:"center,omitempty"`
+	Group    string        `json:"group,omitempty"`
+	What     string        `json:"what"`
+	WhatSay  say.Sentence  `json:"whatSay"`
+	Why      string        `json:"why,omitempty"`
+	WhySay   *say.Sentence `json:"whySay,omitempty"`
+	Since    time.Time     `json:"since"` // this centre has seen it
+	Do       []remedy      `json:"do"`
 }
 
 // remedy is something that a person can do.
 type remedy struct {
-	Label string `json:"label"`
-	CLI   string `json:"cli,omitempty"`
-	Link  string `json:"link,omitempty"`
+	Label    string       `json:"label"`
+	LabelSay say.Sentence `json:"labelSay"`
+	CLI      string       `json:"cli,omitempty"`
+	Link     string       `json:"link,omitempty"`
 }
+
+func (t trouble) because(why say.Sentence) trouble {
+	t.Why, t.WhySay = why.Text, &why
+	return t
+}
+
+// doing is a remedy: a page to go to, and a command line; either may be empty.
+func doing(label say.Sentence, link, cli string) remedy { return remedy{label.Text, label, cli, link} }
 
 // watchman looks at everything every few seconds, so that it is known since when something is wrong.
 type watchman struct {
 	mu    sync.Mutex
 	since map[string]time.Time
 	now   []trouble
+	count counts
 }
+
+// counts are those of resources, as they were when the watchman looked.
+type counts struct{ resources, endpoints, down int }
 
 const lookEvery = 2 * time.Second
 
@@ -63,7 +82,7 @@ func (s *Server) Watch(ctx context.Context) {
 
 // look finds out what is wrong now.
 func (s *Server) look() {
-	found := s.troubles()
+	found, count := s.troubles()
 	now := s.Now().UTC()
 	s.watch.mu.Lock()
 	since := make(map[string]time.Time, len(found))
@@ -77,51 +96,85 @@ func (s *Server) look() {
 		}
 		since[t.ID], t.Since = at, at
 	}
-	changed := len(fresh) > 0 || len(since) != len(s.watch.since)
+	changed := len(fresh) > 0 || len(since) != len(s.watch.since) || count != s.watch.count
 	first := s.watch.since == nil
-	s.watch.since, s.watch.now = since, found
+	s.watch.since, s.watch.now, s.watch.count = since, found, count
 	s.watch.mu.Unlock()
 	if changed {
-		s.hub.changed("overview", "resources")
+		s.hub.changed("overview", "resources", "agents") // who shows agents says which centre is away, too
 	}
 	for _, t := range fresh {
 		if t.Severity == healthBad && !first {
-			s.hub.alert(alert{t.Severity, t.What, t.Resource})
+			s.hub.alert(alert{t.Severity, t.What, t.WhatSay, t.Resource})
 		}
 	}
 }
 
-// troubles lists what is wrong, the worst first.
-func (s *Server) troubles() []trouble {
-	var out []trouble
+// troubles lists what is wrong, the worst first, and counts what there is.
+func (s *Server) troubles() (out []trouble, n counts) {
 	for _, r := range s.catalogue() {
-		if r.Health == healthBad || r.Health == healthWarn {
-			out = append(out, trouble{ID: "resource/" + r.Name + "/" + r.Health, Severity: r.Health, Resource: r.Name, What: r.Name + ": " + r.Why,
-				Do: remediesOf(&r)})
+		n.resources++
+		for _, g := range r.Groups {
+			n.endpoints += g.Of
+			n.down += g.Of - g.Sound
+		}
+		if r.WhySay != nil {
+			out = append(out, ofResource(&r, "resource/"+r.Name+"/"+r.Health, r.Health, say.Of("resource.is", say.With{"resource": r.Name, "why": *r.WhySay}), remediesOf(&r)...))
 		}
 		if r.Agents.Refused > 0 {
-			out = append(out, trouble{ID: "refused/" + r.Name, Severity: healthWarn, Resource: r.Name,
-				What: fmt.Sprintf("%s: %d agents refused version %d and run the one before", r.Name, r.Agents.Refused, r.Version),
-				Do:   []remedy{{Label: "see who and why", Link: "/resources/" + r.Name, CLI: "sluice get agents"}}})
+			out = append(out, ofResource(&r, "refused/"+r.Name, healthWarn, say.Of("resource.refused", say.With{"resource": r.Name, "n": r.Agents.Refused, "version": r.Version}),
+				doing(say.Of("do.refused", nil), "/resources/"+r.Name, "sluice get agents")))
 		}
 	}
 	for _, a := range s.Fleet.Agents() {
+		if a.Connected && a.ClockOff {
+			out = append(out, ofAgent(&a, "clock", say.With{"far": offBy(a.Clock.D())}).because(say.Of("agent.clock.why", nil)))
+		}
 		switch {
 		case !a.Connected && !a.Draining:
-			out = append(out, trouble{ID: "gone/" + a.Name, Severity: healthWarn, Agent: a.Name, What: "agent " + a.Name + " is not connected",
-				Why: "its link ended; it carries calls as before, by its own copy of what it should run", Do: []remedy{{Label: "see the agent", Link: "/agents/" + a.Name}}})
+			out = append(out, ofAgent(&a, "gone", nil).because(say.Of("agent.gone.why", nil)))
 		case a.Stale != nil:
-			out = append(out, trouble{ID: "stale/" + a.Name, Severity: healthWarn, Agent: a.Name, What: "agent " + a.Name + " runs an old state",
-				Do: []remedy{{Label: "see the agent", Link: "/agents/" + a.Name}}})
+			out = append(out, ofAgent(&a, "stale", nil))
 		case !a.Ready && !a.Draining:
-			out = append(out, trouble{ID: "unready/" + a.Name, Severity: healthWarn, Agent: a.Name, What: "agent " + a.Name + " is not ready", Why: a.Detail,
-				Do: []remedy{{Label: "see the agent", Link: "/agents/" + a.Name}}})
+			t := ofAgent(&a, "unready", nil)
+			if a.Detail != "" {
+				t = t.because(say.Of("resource.said", say.With{"problem": a.Detail}))
+			}
+			out = append(out, t)
 		}
+	}
+	for _, c := range s.away() {
+		what := say.Of("center.unheard", say.With{"center": c.Center})
+		t := trouble{ID: "unheard/" + c.Center, Severity: healthWarn, Center: c.Center, What: what.Text, WhatSay: what,
+			Do: []remedy{doing(say.Of("do.centers", nil), "/agents", "sluice get agents")}}
+		out = append(out, t.because(say.Of("center.unheard.why", say.With{"me": s.Name, "problem": c.Why})))
 	}
 	slices.SortStableFunc(out, func(a, b trouble) int {
 		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.ID, b.ID)) // bad before warn
 	})
-	return out
+	return out, n
+}
+
+func ofResource(r *resource, id, severity string, what say.Sentence, do ...remedy) trouble {
+	return trouble{ID: id, Severity: severity, Resource: r.Name, What: what.Text, WhatSay: what, Do: do}
+}
+
+// ofAgent is the trouble of a kind that an agent has; the sentence's code is agent.KIND.
+func ofAgent(a *fleet.AgentView, kind string, w say.With) trouble {
+	all := say.With{"agent": a.Name}
+	maps.Copy(all, w)
+	what := say.Of("agent."+kind, all)
+	return trouble{ID: kind + "/" + a.Name, Severity: healthWarn, Agent: a.Name, What: what.Text, WhatSay: what,
+		Do: []remedy{doing(say.Of("do.agent", nil), "/agents/"+a.Name, "")}}
+}
+
+// offBy says how far a clock is from the centre's, in whole seconds.
+func offBy(ahead time.Duration) say.Sentence {
+	far := say.With{"far": resources.Duration(ahead.Abs().Round(time.Second)).String()}
+	if ahead < 0 {
+		return say.Of("clock.behind", far)
+	}
+	return say.Of("clock.ahead", far)
 }
 
 // remediesOf says what helps a resource: another group, when there is a sound one, and otherwise an answer in place of calls.
@@ -133,17 +186,17 @@ func remediesOf(r *resource) []remedy {
 		}
 		for _, well := range r.Groups {
 			if well.Name != sick.Name && well.Of > 0 && well.Sound == well.Of {
-				out = append(out, remedy{Label: "move its calls to " + well.Name, Link: "/traffic/" + r.Name,
-					CLI: fmt.Sprintf("sluice switch %s %s=100 --for 30m --why %q", r.Name, well.Name, sick.Name+" is down")})
+				out = append(out, doing(say.Of("do.move", say.With{"group": well.Name}), "/traffic/"+r.Name,
+					fmt.Sprintf("sluice switch %s %s=100 --for 30m --why %q", r.Name, well.Name, sick.Name+" is down")))
 				break
 			}
 		}
 	}
 	if r.Health == healthBad {
-		out = append(out, remedy{Label: "answer in place of calling", Link: "/traffic/" + r.Name,
-			CLI: fmt.Sprintf("sluice degrade %s --match class=read --reply empty --for 10m --why %q", r.Name, "it is down")})
+		out = append(out, doing(say.Of("do.answer", nil), "/traffic/"+r.Name,
+			fmt.Sprintf("sluice degrade %s --match class=read --reply empty --for 10m --why %q", r.Name, "it is down")))
 	}
-	return append(out, remedy{Label: "see its endpoints", Link: "/resources/" + r.Name, CLI: "sluice get endpoints " + r.Name})
+	return append(out, doing(say.Of("do.endpoints", nil), "/resources/"+r.Name, "sluice get endpoints "+r.Name))
 }
 
 // happened is a change that somebody made.
@@ -211,8 +264,14 @@ func byItself(e audit.Entry) bool { return e.Who == "center" || strings.HasPrefi
 
 func (s *Server) getOverview(w http.ResponseWriter, r *http.Request) error {
 	s.watch.mu.Lock()
-	problems := slices.Clone(s.watch.now)
+	problems, seen, looked := slices.Clone(s.watch.now), s.watch.count, s.watch.since != nil
 	s.watch.mu.Unlock()
+	if !looked { // it has just started
+		problems, seen = s.troubles()
+		for i := range problems {
+			problems[i].Since = s.Now().UTC()
+		}
+	}
 	state := healthOK
 	for _, p := range problems {
 		if p.Severity == healthBad || state == healthOK {
@@ -222,15 +281,8 @@ func (s *Server) getOverview(w http.ResponseWriter, r *http.Request) error {
 			break
 		}
 	}
-	counts := map[string]int{"commands": len(s.Commands.List()), "resources": 0, "endpoints": 0, "endpointsDown": 0,
+	counts := map[string]int{"commands": len(s.Commands.List()), "resources": seen.resources, "endpoints": seen.endpoints, "endpointsDown": seen.down,
 		"agents": 0, "agentsBehind": 0, "agentsGone": 0, "agentsStale": 0, "releases": 0}
-	for _, x := range s.catalogue() {
-		counts["resources"]++
-		for _, g := range x.Groups {
-			counts["endpoints"] += g.Of
-			counts["endpointsDown"] += g.Of - g.Sound
-		}
-	}
 	for _, a := range s.Fleet.Agents() {
 		counts["agents"]++
 		switch {
@@ -248,7 +300,7 @@ func (s *Server) getOverview(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	now := s.Now()
-	points, err := s.Series.Query(series.Query{From: now.Add(-time.Hour), To: now, Step: time.Minute})
+	points, err := s.History(r.Context(), series.Query{From: now.Add(-time.Hour), To: now, Step: time.Minute})
 	if err != nil {
 		return explainSeries(err)
 	}
@@ -271,7 +323,7 @@ func (s *Server) getOverview(w http.ResponseWriter, r *http.Request) error {
 		totals.P99 = max(totals.P99, resources.Duration(n.P99))
 	}
 	httpapi.Reply(w, http.StatusOK, map[string]any{"state": state, "problems": nonNil(problems), "changes": s.changes(r.Context()), "counts": counts,
-		"totals": totals, "spark": sparks})
+		"totals": totals, "spark": sparks, "away": s.away()})
 	return nil
 }
 

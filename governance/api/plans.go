@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/rollout"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -166,10 +167,11 @@ func (s *Server) previewPlan(w http.ResponseWriter, p rollout.Plan) error {
 		return invalid(err)
 	}
 	type step struct {
-		Command   commandView `json:"command"`
-		Text      []string    `json:"text"`
-		Agents    []string    `json:"agents"`
-		Resources []string    `json:"resources"`
+		Command   commandView    `json:"command"`
+		Text      []string       `json:"text"`
+		TextSay   []say.Sentence `json:"textSay"`
+		Agents    []string       `json:"agents"`
+		Resources []string       `json:"resources"`
 	}
 	all := s.Resources()
 	steps := make([]step, 0, len(preview.Steps))
@@ -179,10 +181,12 @@ func (s *Server) previewPlan(w http.ResponseWriter, p rollout.Plan) error {
 		for _, e := range ps.Effects {
 			effects = append(effects, effect{Name: e.Resource, Calls: round(e.Calls), Before: rounded(e.Before), After: rounded(e.After), Agents: ps.Agents})
 		}
-		out.Text = previewText(ps.Command, effects)
+		out.TextSay = previewText(ps.Command, effects)
+		out.Text = say.Texts(out.TextSay)
 		steps = append(steps, out)
 	}
-	httpapi.Reply(w, http.StatusOK, map[string]any{"checks": nonNil(preview.Checks), "warnings": nonNil(preview.Warnings), "steps": steps})
+	httpapi.Reply(w, http.StatusOK, map[string]any{"checks": nonNil(preview.Checks), "warnings": say.Texts(preview.Warnings),
+		"warningsSay": nonNil(preview.Warnings), "steps": steps})
 	return nil
 }
 
@@ -342,14 +346,7 @@ func (s *Server) publishInStages(w http.ResponseWriter, r *http.Request, name, w
 		return err
 	}
 	if d.Exported || d.Version == 0 {
-		return httpapi.Conflict("%s has no document yet: its first version is for all agents at once", name)
-	}
-	endpoints, err := s.Registry.Endpoints(name)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(endpoints, func(e registry.Endpoint) bool { return e.Origin != "operator" }) {
-		return httpapi.Conflict("agents export endpoints of %s, which a version of its document does not have: publish it for all agents at once", name)
+		return refuse(httpapi.Conflict, say.Of("release.first", say.With{"resource": name}))
 	}
 	seen, err := expected(r)
 	if err != nil {
@@ -363,7 +360,7 @@ func (s *Server) publishInStages(w http.ResponseWriter, r *http.Request, name, w
 	}
 	published, err := s.Registry.Publish(ctx, name, who(r).Name, why, seen)
 	if err == nil && published.Version != rel.To {
-		err = httpapi.Conflict("%s was published by somebody else meanwhile: it has version %d now", name, published.Version)
+		err = refuse(httpapi.Conflict, say.Of("release.raced", say.With{"resource": name, "version": published.Version}))
 	}
 	if err != nil {
 		if gone := s.Rollouts.Remove(ctx, rel.ID); gone != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
@@ -43,6 +44,8 @@ type Server struct {
 	hub     *hub
 	groups  groupCache
 	watch   watchman
+
+	outlines outlineCache
 }
 
 // New returns a server that does not listen yet.
@@ -105,12 +108,12 @@ func (s *Server) locked(n need) http.Handler {
 			return
 		}
 		if !id.Can(n.right) {
-			httpapi.Fail(w, r, s.Log, httpapi.Forbidden("%s may not do this: it needs the right %s", id.Name, n.right))
+			httpapi.Fail(w, r, s.Log, refuse(httpapi.Forbidden, say.Of("may.not", say.With{"who": id.Name, "right": n.right})))
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		if err := n.do(w, r); err != nil {
+		if err := n.do(httpapi.Packing(w, r), r); err != nil {
 			httpapi.Fail(w, r, s.Log, s.explain(err))
 		}
 	})
@@ -127,7 +130,7 @@ func (s *Server) identify(r *http.Request) (*auth.Identity, error) {
 	}
 	c, err := r.Cookie(cookieName)
 	if err != nil {
-		return nil, httpapi.Unauthorized("log in, or send a token: `sluice center login` prints a link")
+		return nil, refuse(httpapi.Unauthorized, say.Of("log.in", nil))
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get(ourHeader) == "" {
 		return nil, httpapi.Forbidden("a change by cookie needs the header %s: 1", ourHeader)
@@ -142,7 +145,7 @@ func (s *Server) explain(err error) error {
 	case errors.As(err, &e):
 		return err
 	case errors.Is(err, store.ErrConflict):
-		return httpapi.Changed("%v: read it again and repeat the change", err)
+		return refuse(httpapi.Changed, say.Of("changed.meanwhile", say.With{"problem": err.Error()}))
 	case errors.Is(err, store.ErrNotFound):
 		return httpapi.NotFound("%v", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrClosed):

@@ -11,11 +11,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,7 +176,7 @@ func TestSealing(t *testing.T) {
 func TestSessions(t *testing.T) {
 	a, c, _, _ := opened(t)
 	ctx := t.Context()
-	code, err := a.Link("ann", []Grant{{Role: Owner}})
+	code, err := a.Link(ctx, "ann", []Grant{{Role: Owner}}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func TestSessions(t *testing.T) {
 	_, err = a.Login(ctx, code)
 	mustRefuse(t, err, "was used")
 
-	late, _ := a.Link("ann", []Grant{{Role: Owner}})
+	late, _ := a.Link(ctx, "ann", []Grant{{Role: Owner}}, "test")
 	c.add(LinkLife)
 	_, err = a.Login(ctx, late)
 	mustRefuse(t, err, "older than")
@@ -222,7 +224,7 @@ func TestSessions(t *testing.T) {
 	_, err = a.Cookie(ctx, cookie)
 	mustRefuse(t, err, "disabled")
 
-	bob, _ := a.Link("bob", []Grant{{Role: Viewer}})
+	bob, _ := a.Link(ctx, "bob", []Grant{{Role: Viewer}}, "test")
 	if _, err := a.Login(ctx, bob); err != nil {
 		t.Fatal(err)
 	}
@@ -241,6 +243,72 @@ func TestSessions(t *testing.T) {
 	}
 	if left, _, _ := a.store.List(ctx, "sessions/"); len(left) != 0 {
 		t.Errorf("%d logouts are kept for ever", len(left))
+	}
+}
+
+// A link that one centre made lets in once at any of them, and the store has nothing by which it could be used.
+func TestLinksOfOneStore(t *testing.T) {
+	a, c, s, dir := opened(t)
+	ctx := t.Context()
+	other := t.TempDir()
+	seal, err := os.ReadFile(filepath.Join(dir, "seal.key"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(other, "seal.key"), seal, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(ctx, Options{Store: s, Dir: other, Now: c.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := a.Link(ctx, "ann", []Grant{{Role: Owner}}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, _, err := s.List(ctx, "links/")
+	if err != nil || len(kept) != 1 || strings.Contains(kept[0].Key+string(kept[0].Value), code) {
+		t.Fatalf("%q %v", fmt.Sprint(kept), err)
+	}
+	var let, refused atomic.Int64
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			at := a
+			if i%2 == 1 {
+				at = b
+			}
+			id, err := at.Login(ctx, code)
+			switch {
+			case errors.Is(err, ErrUnauthorized):
+				refused.Add(1)
+			case err != nil || id.Name != "ann" || !id.Can(Publish):
+				t.Errorf("%+v %v", id, err)
+			default:
+				let.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if let.Load() != 1 || refused.Load() != 15 {
+		t.Errorf("%d were let in, %d refused", let.Load(), refused.Load())
+	}
+	if u, err := b.User(ctx, "ann"); err != nil || u.Author != "login link" {
+		t.Errorf("%+v %v", u, err)
+	}
+	again, _ := b.Link(ctx, "ann", []Grant{{Role: Admin}}, "test")
+	if id, err := a.Login(ctx, again); err != nil || id.Can(Authorize) {
+		t.Errorf("a link changed the roles of a user that there was: %+v %v", id, err)
+	}
+	if _, err := a.Link(ctx, "old", []Grant{{Role: Viewer}}, "test"); err != nil {
+		t.Fatal(err)
+	}
+	c.add(LinkLife)
+	if err := b.Sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if left, _, _ := s.List(ctx, "links/"); len(left) != 0 {
+		t.Errorf("%d links are kept for ever", len(left))
 	}
 }
 

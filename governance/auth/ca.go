@@ -31,8 +31,12 @@ const (
 	caLife     = 10 * 365 * 24 * time.Hour
 	agentLife  = 24 * time.Hour
 	serverLife = 24 * time.Hour
-	// backdate covers clocks of agents that are behind.
+	// backdate of agents' certificates covers clocks of other centres that are behind.
 	backdate = 5 * time.Minute
+	// longBackdate, of those that agents verify, covers clocks of agents that are behind: an agent learns the centre's time by
+	// the link, which it gives to nobody whose certificate does not hold. That they hold before they were made harms nobody.
+	// Browsers take a certificate for 398 days at most.
+	longBackdate = 30 * 24 * time.Hour
 	// ServerName is what agents ask a centre for, whatever its address is.
 	ServerName = "center.sluice"
 )
@@ -45,9 +49,14 @@ type CA struct {
 	cert *x509.Certificate
 	key  crypto.Signer
 
-	mu     sync.Mutex
-	server *tls.Certificate // guarded by mu; made anew at two thirds of its life
-	renew  time.Time        // guarded by mu
+	server held // as which agents and browsers see the centre
+}
+
+// held is a certificate of the centre itself, which is made anew at two thirds of its life.
+type held struct {
+	mu    sync.Mutex
+	cert  *tls.Certificate // guarded by mu
+	renew time.Time        // guarded by mu
 }
 
 // authority is what the store holds.
@@ -83,7 +92,7 @@ func newAuthority(seal *Sealer, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Sluice authority"}, NotBefore: now.Add(-backdate), NotAfter: now.Add(caLife),
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Sluice authority"}, NotBefore: now.Add(-longBackdate), NotAfter: now.Add(caLife),
 		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -159,31 +168,64 @@ func (a *CA) ServerConfig() *tls.Config {
 // serverCertificate returns the centre's own certificate, with the authority behind it, so that an agent that joins sees what its
 // token pins.
 func (a *CA) serverCertificate() (*tls.Certificate, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	return a.hold(&a.server, &x509.Certificate{
+		Subject: pkix.Name{CommonName: ServerName}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: []string{ServerName, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	})
+}
+
+// hold returns a certificate of the centre itself, and makes it from a template when its time has come.
+func (a *CA) hold(h *held, template *x509.Certificate) (*tls.Certificate, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	now := a.now()
-	if a.server != nil && now.Before(a.renew) {
-		return a.server, nil
+	if h.cert != nil && now.Before(h.renew) {
+		return h.cert, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: ServerName}, NotBefore: now.Add(-backdate), NotAfter: now.Add(serverLife),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{ServerName, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-	}, a.cert, key.Public(), a.key)
+	template.SerialNumber, template.NotBefore, template.NotAfter = serial(), now.Add(-longBackdate), now.Add(serverLife)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the centre: %w", err)
 	}
-	a.server = &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
-	a.renew = now.Add(serverLife * 2 / 3)
-	return a.server, nil
+	h.cert = &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
+	h.renew = now.Add(serverLife * 2 / 3)
+	return h.cert, nil
 }
 
-// idPrefix begins the URI by which a certificate names its agent.
-const idPrefix = "spiffe://sluice/agent/"
+// PeerConfig is TLS towards another centre, as the centre that is called me. Whoever answers must have a centre's certificate.
+func (a *CA) PeerConfig(me string) (*tls.Config, error) {
+	if err := checkName(me); err != nil {
+		return nil, fmt.Errorf("the centre cannot have a certificate of its own: %w", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	var own held
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		RootCAs:    pool,
+		ServerName: ServerName,
+		Time:       a.now,
+		NextProtos: []string{"http/1.1"},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return a.hold(&own, &x509.Certificate{
+				Subject: pkix.Name{CommonName: me}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+				URIs: []*url.URL{{Scheme: "spiffe", Host: "sluice", Path: "/center/" + me}},
+			})
+		},
+	}, nil
+}
+
+// The URIs by which a certificate names its agent or its centre begin with these. Nobody signs a request for the second: a centre
+// makes its own certificate, and names have no slash.
+const (
+	idPrefix     = "spiffe://sluice/agent/"
+	centerPrefix = "spiffe://sluice/center/"
+)
 
 // sign makes a certificate for an agent. The request must prove that the agent has the key.
 func (a *CA) sign(name, csr string) (certificate string, expires time.Time, err error) {
@@ -221,12 +263,17 @@ func (a *CA) sign(name, csr string) (certificate string, expires time.Time, err 
 }
 
 // AgentOf returns the name of the agent that a verified certificate is for; "" when it is none of an agent.
-func AgentOf(state *tls.ConnectionState) string {
+func AgentOf(state *tls.ConnectionState) string { return nameOf(state, idPrefix) }
+
+// CenterOf returns the name of the centre that a verified certificate is for; "" when it is none of a centre.
+func CenterOf(state *tls.ConnectionState) string { return nameOf(state, centerPrefix) }
+
+func nameOf(state *tls.ConnectionState, prefix string) string {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return ""
 	}
 	for _, u := range state.VerifiedChains[0][0].URIs {
-		if name, ok := strings.CutPrefix(u.String(), idPrefix); ok {
+		if name, ok := strings.CutPrefix(u.String(), prefix); ok {
 			plain, err := url.PathUnescape(name)
 			if err != nil || checkName(plain) != nil {
 				return ""

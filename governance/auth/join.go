@@ -133,7 +133,7 @@ func (a *Auth) certify(ctx context.Context, r control.JoinRequest) (control.Join
 	if err != nil {
 		return control.JoinAnswer{}, err
 	}
-	return control.JoinAnswer{Certificate: cert, CA: a.ca.PEM(), Expires: expires.UnixMilli()}, nil
+	return control.JoinAnswer{Certificate: cert, CA: a.ca.PEM(), Expires: expires.UnixMilli(), Now: a.now().UnixMilli()}, nil
 }
 
 // blocked is an agent whose certificates are not accepted.

@@ -127,12 +127,13 @@ func (a *Auth) Logout(ctx context.Context, cookie string) error {
 	return err
 }
 
-// Sweep forgets what is over: logouts of sessions that have ended by themselves, join tokens and tokens past their time. The
+// Sweep forgets what is over: logouts of sessions that have ended by themselves, login links, join tokens and tokens past their time. The
 // centre that leads calls it now and then.
 func (a *Auth) Sweep(ctx context.Context) error {
 	now := a.now()
 	return errors.Join(
 		sweep(ctx, a.store, "sessions/", func(e ended) bool { return !now.Before(e.Over) }),
+		sweep(ctx, a.store, "links/", func(l link) bool { return !now.Before(l.Ends) }),
 		sweep(ctx, a.store, "joins/", func(j Join) bool { return !now.Before(j.Expires) || j.Left <= 0 }),
 		sweep(ctx, a.store, "tokens/", func(t Token) bool { return t.Expires != nil && !now.Before(*t.Expires) }),
 	)

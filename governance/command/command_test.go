@@ -351,7 +351,7 @@ func TestConflicts(t *testing.T) {
 	} {
 		var got []string
 		for _, line := range s.Conflicts(c.in) {
-			id, _, _ := strings.Cut(line, " ")
+			id, _, _ := strings.Cut(line.Text, " ")
 			got = append(got, id)
 		}
 		if !slices.Equal(got, c.want) {
@@ -359,7 +359,7 @@ func TestConflicts(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf("%s (limit 5/s (observing), by ana, until %s) is about calls with op=GET,SET caller=batch-* of feed-db too", b.ID, b.Expires.UTC().Format(time.RFC3339))
-	if got := s.Conflicts(order(degrade("feed-db"))); len(got) != 1 || got[0] != want {
+	if got := s.Conflicts(order(degrade("feed-db"))); len(got) != 1 || got[0].Text != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

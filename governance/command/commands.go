@@ -93,11 +93,12 @@ func Open(ctx context.Context, opt Options) (*Commands, error) {
 		subs: make(map[int]func([]string, []Selector, int64)),
 	}
 	s.snap.Store(&snapshot{})
-	if err := s.list(ctx); err != nil {
+	follower := store.Follower{Store: opt.Store, Prefix: prefix, Known: s.known, Apply: s.apply, What: "commands", Log: s.log}
+	if err := follower.List(ctx); err != nil {
 		stop()
 		return nil, fmt.Errorf("commands: %w", err)
 	}
-	s.done.Go(func() { s.follow(run) })
+	s.done.Go(func() { follower.Follow(run) })
 	s.done.Go(func() { s.keep(run) })
 	s.done.Go(func() { s.lead(run) })
 	return s, nil
@@ -182,24 +183,14 @@ func (s *Commands) Misfits(r ResourceInfo) []Misfit {
 	return out
 }
 
-// list reads all commands and takes them for what there is.
-func (s *Commands) list(ctx context.Context) error {
+// known returns the keys of all commands, and the revision at which they were.
+func (s *Commands) known() (keys []string, after int64) {
 	s.mu.Lock()
-	known := make([]string, 0, len(s.records))
+	defer s.mu.Unlock()
 	for id := range s.records {
-		known = append(known, prefix+id)
+		keys = append(keys, prefix+id)
 	}
-	s.mu.Unlock()
-	b, err := store.Reread(ctx, s.opt.Store, prefix, s.Revision(), known)
-	if err == nil {
-		s.apply(b)
-	}
-	return err
-}
-
-// follow applies changes until ctx ends.
-func (s *Commands) follow(ctx context.Context) {
-	store.Follow(ctx, s.opt.Store, store.Follower{Prefix: prefix, After: s.Revision, Apply: s.apply, List: s.list, What: "commands", Log: s.log})
+	return keys, s.Revision()
 }
 
 // apply takes over what changed at one revision.

@@ -1,19 +1,19 @@
 package command
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// Conflicts says which commands in force are about the same calls as c would be, one line each, in their order: warnings for
+// Conflicts says which commands in force are about the same calls as c would be, a sentence each, in their order: warnings for
 // a preview. Where it cannot tell (two patterns that may meet), it warns.
-func (s *Commands) Conflicts(c Command) []string {
+func (s *Commands) Conflicts(c Command) []say.Sentence {
 	all := s.opt.Resources()
-	var out []string
+	var out []say.Sentence
 	for _, other := range s.List() {
 		if other.ID == c.ID || !listsMeet(c.Agents, other.Agents) || !listsMeet(c.IDCs, other.IDCs) || !matchesMeet(c.Match, other.Match) {
 			continue
@@ -40,21 +40,24 @@ func selectedByBoth(a, b *Command, all []ResourceInfo) []string {
 	return slices.Compact(out)
 }
 
-func (c *Command) warning(names []string) string {
-	what := string(c.Type) + " " + c.Summary()
-	until := "until it is undone"
+func (c *Command) warning(names []string) say.Sentence {
+	until := say.Of("until.undone", nil)
 	if c.Expires != nil {
-		until = "until " + c.Expires.UTC().Format(time.RFC3339)
+		until = say.Of("until.time", say.With{"at": c.Expires.UTC().Format(time.RFC3339)})
 	}
-	which := "calls"
+	which := say.Of("calls.all", nil)
 	if m := c.Match.String(); m != "" {
-		which = "calls with " + m
+		which = say.Of("calls.with", say.With{"match": m})
 	}
-	shown := strings.Join(names[:min(len(names), mostNamed)], ", ")
+	shown := say.Of("these", say.With{"names": strings.Join(names[:min(len(names), mostNamed)], ", ")})
 	if more := len(names) - mostNamed; more > 0 {
-		shown += fmt.Sprintf(" and %d more", more)
+		shown = say.Of("these.more", say.With{"names": strings.Join(names[:mostNamed], ", "), "n": more})
 	}
-	return fmt.Sprintf("%s (%s, by %s, %s) is about %s of %s too", c.ID, strings.TrimSpace(what), c.Author, until, which, shown)
+	does := ""
+	if s := c.Summary(); s != "" {
+		does = " " + s
+	}
+	return say.Of("command.too", say.With{"id": c.ID, "type": c.Type, "does": does, "author": c.Author, "until": until, "which": which, "resources": shown})
 }
 
 // matchesMeet reports whether a call may be selected by both.

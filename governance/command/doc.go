@@ -29,6 +29,6 @@
 // # Locks and goroutines
 //
 // Commands.mu guards what is put together from the watch; readers take no lock. Options.Resources is called without it. Three
-// goroutines: follow() reads the watch, keep() ends times and tells the subscribers, lead() moves records while this process
+// goroutines: a store.Follower reads the watch, keep() ends times and tells the subscribers, lead() moves records while this process
 // leads. Close waits for all.
 package command

@@ -45,6 +45,7 @@ func (e *entry) result(l *link, r *control.Result) bool {
 		w.answer(e.f)
 	}
 	more := e.pending()
+	e.note()
 	e.mu.Unlock()
 	if more {
 		l.nudge()
@@ -122,6 +123,8 @@ type state struct {
 	endpoints []unique.Handle[control.EndpointState] // without Lag
 	lags      map[int]int64                          // of those that have one
 	observed  []control.Count
+	found     []control.Found
+	at        uint64 // stamp, for Record
 }
 
 type stateHead struct{ name, kind, source, hash, detail string }
@@ -134,6 +137,10 @@ func stateOf(r *control.ResourceState) *state {
 	}
 	for i, g := range r.Groups {
 		s.groups[i] = unique.Make(g)
+	}
+	for _, c := range r.Found[:min(len(r.Found), control.MostFound)] {
+		c.Summary, c.Author, c.Why, c.Origin, c.Problem = shorten(c.Summary), shorten(c.Author), shorten(c.Why), shorten(c.Origin), shorten(c.Problem)
+		s.found = append(s.found, c)
 	}
 	for i, p := range r.Endpoints {
 		if p.Lag != 0 {
@@ -153,7 +160,8 @@ func (s *state) view() control.ResourceState {
 	h := s.head.Value()
 	r := control.ResourceState{
 		Name: h.name, Kind: h.kind, Source: h.source, Hash: h.hash, Detail: h.detail,
-		Listen: s.listen, Ready: s.ready, Sessions: s.sessions, Pinned: s.pinned, Upstream: s.upstream, Observed: s.observed,
+		Listen: s.listen, Ready: s.ready, Sessions: s.sessions, Pinned: s.pinned, Upstream: s.upstream, Observed: s.observed, Found: s.found,
+		Groups: make([]control.GroupState, 0, len(s.groups)), Endpoints: make([]control.EndpointState, 0, len(s.endpoints)),
 	}
 	for _, g := range s.groups {
 		r.Groups = append(r.Groups, g.Value())
@@ -177,6 +185,10 @@ func (e *entry) state(l *link, m *control.State) error {
 	if m.Stale != 0 {
 		e.stale = time.UnixMilli(m.Stale)
 	}
+	at := e.note()
+	if m.Full || len(m.Removed) > 0 {
+		e.fullAt = at
+	}
 	if m.Full {
 		clear(e.states)
 	}
@@ -185,7 +197,9 @@ func (e *entry) state(l *link, m *control.State) error {
 		if err := checkName(r.Name); err != nil {
 			return fmt.Errorf("state: %w", err)
 		}
-		e.states[r.Name] = stateOf(r)
+		s := stateOf(r)
+		s.at = at
+		e.states[r.Name] = s
 	}
 	for _, n := range m.Removed {
 		delete(e.states, n)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,11 +20,13 @@ type Agent struct {
 	Version     string // of the program
 	Host        string
 	Labels      map[string]string
-	Boot        string // of the process
-	Started     time.Time
+	Boot        string    // of the process
+	Started     time.Time // by this centre's clock, as far as the agent says what its own shows
 	Kinds       []string
 	Wants       []string // resources it takes from the centre, sorted
 	Owns        []Owned  // resources of its own file, by name
+
+	clock *time.Duration // how far its clock was ahead when it said hello; nil: it does not say
 }
 
 // Owned is a resource that an agent's file defines.
@@ -46,18 +49,8 @@ func (a *Agent) wants(name string) bool {
 }
 
 func (a *Agent) owns(name string) bool {
-	_, ok := slices.BinarySearchFunc(a.Owns, name, func(o Owned, n string) int { return compare(o.Name, n) })
+	_, ok := slices.BinarySearchFunc(a.Owns, name, func(o Owned, n string) int { return cmp.Compare(o.Name, n) })
 	return ok
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // names calls f for each resource that concerns the agent.
@@ -70,8 +63,8 @@ func (a *Agent) names(f func(name string)) {
 	}
 }
 
-// agentOf checks a Hello. Errors say what is wrong with it, for the agent's log.
-func agentOf(h *control.Hello, name string) (*Agent, error) {
+// agentOf checks a Hello that came at the given time. Errors say what is wrong with it, for the agent's log.
+func agentOf(h *control.Hello, name string, at time.Time) (*Agent, error) {
 	switch {
 	case h.Protocol != control.Version:
 		return nil, fmt.Errorf("the agent speaks version %d of the protocol, this centre version %d", h.Protocol, control.Version)
@@ -98,7 +91,10 @@ func agentOf(h *control.Hello, name string) (*Agent, error) {
 	}
 	a := &Agent{
 		Name: name, Application: h.Application, IDC: h.IDC, Version: h.Version, Host: h.Host, Labels: h.Labels,
-		Boot: h.Boot, Started: time.UnixMilli(h.Started), Kinds: h.Kinds,
+		Boot: h.Boot, Started: time.UnixMilli(h.Started), Kinds: h.Kinds, clock: ahead(h.Now, at),
+	}
+	if a.clock != nil {
+		a.Started = a.Started.Add(-*a.clock)
 	}
 	return a, a.take(h)
 }
@@ -114,7 +110,7 @@ func (a *Agent) take(h *control.Hello) error {
 		}
 		a.Owns = append(a.Owns, Owned{Name: o.Name, Hash: o.Hash, Also: o.Also, spec: unique.Make(string(o.Spec))})
 	}
-	slices.SortStableFunc(a.Owns, func(x, y Owned) int { return compare(x.Name, y.Name) })
+	slices.SortStableFunc(a.Owns, func(x, y Owned) int { return cmp.Compare(x.Name, y.Name) })
 	a.Owns = slices.CompactFunc(a.Owns, func(x, y Owned) bool { return x.Name == y.Name })
 	for _, n := range h.Wants {
 		if err := checkName(n); err != nil {

@@ -1,4 +1,5 @@
-// Package fleet is the centre's side of the agents' links: who is there, what each should run, and what each said of it.
+// Package fleet is the centre's side of the agents' links: who is there, what each should run, and what each said of it. It also
+// holds what other centres tell of the agents that are linked to them, and answers for all.
 //
 // The centre's HTTP server authenticates an agent by its certificate, answers 101 and hands the connection to
 // [Fleet.Serve], which returns when the link ends. What an agent should run comes from a [Source]; when it changes,
@@ -40,9 +41,19 @@
 // The first Update is sent even when it is empty: it tells the agent that it is current. Against what slips through all
 // that, a State is compared with what was sent: a resource that is missing or differs is sent once more.
 //
+// # Agents of other centres
+//
+// Package peers carries a [Record] of each agent that changed from one centre to the next: [Fleet.Follow] says whose, [Fleet.Tell] takes
+// it. What is told of an agent is a mirror, which never changes, as entry is what is known of one that is linked here; both are a
+// known. Of several tellings of one name the newest counts (see standing): one with a link before one without, a later process
+// before an earlier one, and of one process the later link, since the earlier one only has not noticed yet. When a centre is gone
+// its mirrors stay as those of no centre, not connected, and are told on, until the agent is somewhere or Options.Keep is over.
+// Whether an agent runs what it should is worked out where it is asked, from the hashes that it applied, so that no two centres
+// need to be at the same revision.
+//
 // # Invariants
 //
-//   - One link for each name. A second process of the name replaces the first if it started later; the same process always
+//   - One link for each name at a centre. A second process of the name replaces the first if it started later; the same process always
 //     replaces its own earlier link.
 //   - Identical Updates are encoded once and their bytes shared (see frames); the bytes of a spec are the Source's own, unchanged.
 //   - Nothing that one agent does waits for another: each link has its reader, its writer, and deadlines for both.
@@ -51,6 +62,6 @@
 //
 // # Locks
 //
-// Fleet.mu before entry.mu before link.mu. entry.calls is taken before all of them, around callbacks. Source is called with
+// Fleet.mu before entry.mu before link.mu, and Fleet.following last. entry.calls is taken before all of them, around callbacks. Source is called with
 // entry.mu held: it must not call the fleet. The callbacks may.
 package fleet

@@ -130,7 +130,7 @@ func FuzzServe(f *testing.F) {
 		frameOf(control.TypeState, control.State{Full: true, Resources: []control.ResourceState{{Name: "cache", Source: "center", Endpoints: []control.EndpointState{{Lag: 1}}}, {Name: "s", Source: "center"}}, Removed: []string{"x"}}),
 		frameOf(control.TypeAnswer, control.Answer{ID: 1, Status: 200}),
 		frameOf(control.TypeExport, control.Export{Services: []control.Service{{Resource: "r"}}}),
-		frameOf(control.TypeReport, "x"), frameOf(control.TypePing, nil), frameOf(control.TypeUpdate, nil), hello, {0xff, 0xff, 0xff, 0xff, 1},
+		frameOf(control.TypeReport, "x"), frameOf(control.TypePing, nil), frameOf(control.TypePing, control.Clock{Now: 1 << 40}), frameOf(control.TypeUpdate, nil), hello, {0xff, 0xff, 0xff, 0xff, 1},
 	} {
 		f.Add(append(bytes.Clone(hello), rest...))
 	}

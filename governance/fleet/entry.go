@@ -44,8 +44,12 @@ type entry struct {
 	ready, draining bool
 	detail          string
 	stale           time.Time
+	clock           *time.Duration // how far its clock is ahead of this centre's; nil: it does not say
 	states          map[string]*state
 	pinned          int
+
+	// Stamps of what Record tells: who the agent is, and the last state that was taken out of states.
+	helloAt, fullAt uint64
 }
 
 // item is what an agent has of one resource.
@@ -100,6 +104,7 @@ func (e *entry) mark(names []string, all bool, w *wave) {
 		e.touch(n)
 	}
 	e.waves = append(e.waves, w)
+	e.note()
 	e.mu.Unlock()
 	l.nudge()
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/question"
 	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
@@ -18,12 +21,12 @@ import (
 var (
 	ErrClosed   = errors.New("the centre is stopping")
 	ErrUnknown  = errors.New("no agent of that name was here")
-	ErrAway     = errors.New("the agent is not connected")
-	ErrBusy     = errors.New("too many questions to that agent are open")
-	ErrTooLarge = errors.New("the answer is too large")
+	ErrAway     = question.ErrAway
+	ErrBusy     = question.ErrBusy
+	ErrTooLarge = question.ErrTooLarge
 )
 
-// Fleet is all agents of this centre. Make it with New, end it with Close.
+// Fleet is the agents: those that are linked here, and those that other centres tell of. Make it with New, end it with Close.
 type Fleet struct {
 	o          Options
 	frames     frames
@@ -43,6 +46,10 @@ type Fleet struct {
 	revision int64
 	entries  map[string]*entry
 	index    map[string]map[*entry]struct{} // by the resources that they want or own
+
+	told      map[string]*told              // agents of other centres, by name
+	toldIndex map[string]map[*told]struct{} // by the resources that they want or own
+
 	ring     ring
 	dirty    map[string]struct{}
 	dirtyAll bool
@@ -50,6 +57,10 @@ type Fleet struct {
 
 	report      time.Duration // in force
 	reportUntil time.Time
+
+	stamps    atomic.Uint64 // of changes of entries, for Record
+	following sync.Mutex    // a leaf
+	followers map[*Follower]struct{}
 }
 
 // New starts a fleet.
@@ -61,6 +72,7 @@ func New(o Options) (*Fleet, error) {
 	f := &Fleet{
 		o: o, revision: o.Source.Revision(), report: o.Report,
 		entries: make(map[string]*entry), index: make(map[string]map[*entry]struct{}), dirty: make(map[string]struct{}),
+		told: make(map[string]*told), toldIndex: make(map[string]map[*told]struct{}), followers: make(map[*Follower]struct{}),
 		builds: make(chan struct{}, 2*runtime.GOMAXPROCS(0)), kick: make(chan struct{}, 1),
 	}
 	f.life, f.end = context.WithCancel(context.Background())
@@ -92,11 +104,12 @@ func (f *Fleet) Changed(names []string, revision int64) {
 
 // Settle says that the Source knows everything now: see Settler.
 func (f *Fleet) Settle() {
-	for _, e := range f.all() {
+	for _, e := range f.linked() {
 		e.mu.Lock()
 		if e.link != nil && e.have && len(e.states) > 0 && len(e.flights) == 0 && !e.pending() {
 			e.recheck()
 			if e.pending() {
+				e.note()
 				e.link.nudge()
 			}
 		}
@@ -195,8 +208,10 @@ func (f *Fleet) sweep() {
 		if forget {
 			f.reindex(e, nil)
 			delete(f.entries, name)
+			f.changed(name)
 		}
 	}
+	f.sweepTold(before)
 }
 
 // reindex puts an entry where its agent's names are. Call with f.mu held.
@@ -221,8 +236,17 @@ func (f *Fleet) reindex(e *entry, a *Agent) {
 	})
 }
 
-// Tune makes agents report every d for a while: somebody watches. Calls before the end prolong it; the shortest d holds.
+// Tune makes the agents of all centres report every d for a while: somebody watches. Calls before the end prolong it; the shortest
+// d holds.
 func (f *Fleet) Tune(d, ttl time.Duration) {
+	f.TuneHere(d, ttl)
+	if f.o.Elsewhere != nil {
+		f.o.Elsewhere.Tune(d, ttl)
+	}
+}
+
+// TuneHere is Tune for the agents that are linked here.
+func (f *Fleet) TuneHere(d, ttl time.Duration) {
 	if d <= 0 || d >= f.o.Report || ttl <= 0 {
 		return
 	}
@@ -281,7 +305,14 @@ func (f *Fleet) linksLocked() []*link {
 	return links
 }
 
-// entry returns an agent by name, or nil.
+// linked returns the agents that are linked here, or were.
+func (f *Fleet) linked() []*entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.entries))
+}
+
+// entry returns an agent that is linked here, or was, by name, or nil.
 func (f *Fleet) entry(name string) *entry {
 	f.mu.Lock()
 	defer f.mu.Unlock()

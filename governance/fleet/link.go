@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/question"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
@@ -24,15 +25,14 @@ type link struct {
 	knows bool          // the agent has a state of this cluster, which a Full update would replace
 	wake  chan struct{} // something for the writer
 	done  chan struct{} // closed when the link ends
+	asks  *question.Book
 
 	mu      sync.Mutex
 	out     [][]byte // small frames that wait
 	leaving []byte   // the goodbye, which is the last frame
 	closed  bool
 	why     error // it was cut
-	asks    map[uint64]*asking
-	asked   uint64
-	exiled  bool // another process took its place
+	exiled  bool  // another process took its place
 }
 
 // Serve runs the link of one agent until it ends, and closes conn. Name is the one that the agent's certificate bears. The
@@ -58,7 +58,7 @@ func (f *Fleet) Serve(ctx context.Context, conn net.Conn, name string) error {
 	if err != nil {
 		return fmt.Errorf("agent %s: %w", name, err)
 	}
-	a, err := agentOf(hello, name)
+	a, err := agentOf(hello, name, f.o.Now())
 	if err != nil {
 		return f.refuse(conn, control.Bye{Why: err.Error(), Fatal: true}, fmt.Errorf("agent %s: %w", name, err))
 	}
@@ -67,6 +67,7 @@ func (f *Fleet) Serve(ctx context.Context, conn net.Conn, name string) error {
 		return f.refuse(conn, control.Bye{Why: "the centre is busy with other agents", Retry: int64(f.jitter())}, fmt.Errorf("agent %s: told to come back: %w", name, ErrBusy))
 	}
 	l := &link{f: f, a: a, conn: conn, first: true, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l.asks = question.NewBook("agent "+name, maxAsks, func(id uint64) { l.post(frameOf(control.TypeCancel, control.Cancel{ID: id})) })
 	if bye := f.attach(l, hello.Have); bye != nil {
 		f.starting.Add(-1)
 		return f.refuse(conn, *bye, fmt.Errorf("agent %s: %s", name, bye.Why))
@@ -171,9 +172,11 @@ func (e *entry) take(l *link) {
 		clear(e.states)
 		e.reborn = true
 	}
-	e.agent, e.link, e.since = l.a, l, e.f.o.Now()
+	e.agent, e.link, e.since, e.clock = l.a, l, e.f.o.Now(), l.a.clock
 	e.connected++
 	e.seen.Store(e.since.UnixNano())
+	at := e.note()
+	e.helloAt, e.fullAt = at, at
 }
 
 // later reports whether process a started after process b; of two that started together the one with the greater boot.
@@ -211,6 +214,7 @@ func (f *Fleet) detach(l *link) {
 	if current {
 		e.link, e.since = nil, f.o.Now()
 		waves = e.release()
+		e.note()
 	}
 	e.mu.Unlock()
 	for _, w := range waves {
@@ -286,14 +290,17 @@ func (l *link) cut(why error) {
 		return
 	}
 	l.closed, l.why = true, why
-	asks := l.asks
-	l.asks = nil
 	l.mu.Unlock()
 	close(l.done)
 	l.conn.Close()
-	for _, q := range asks {
-		q.finish(fmt.Errorf("agent %s: %w", l.a.Name, ErrAway))
-	}
+	l.asks.Close(ErrAway)
+}
+
+// goes reports whether the link is about to end.
+func (l *link) goes() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving != nil
 }
 
 // ended says why the link ended: what its reader met, what else cut it before, nil after a goodbye without a fault.

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"time"
@@ -37,6 +38,13 @@ type Settler interface {
 	Settled() bool
 }
 
+// Elsewhere is the other centres. Its methods do as those of Fleet of the same names, and wait for no centre longer than ctx says.
+type Elsewhere interface {
+	Ask(ctx context.Context, center, agent string, ask control.Ask) (control.Answer, error)
+	AskStream(ctx context.Context, center, agent string, ask control.Ask) (<-chan control.Answer, error)
+	Tune(d, ttl time.Duration)
+}
+
 // Options of a fleet. Source, Name and Cluster must be set.
 type Options struct {
 	Source  Source
@@ -44,6 +52,9 @@ type Options struct {
 	Now     func() time.Time
 	Name    string // of this centre
 	Cluster string // store.Store.Cluster
+
+	// Elsewhere reaches the agents of other centres, of which Tell tells. nil: there are none.
+	Elsewhere Elsewhere
 
 	Heartbeat time.Duration // agents ping this often; three missed end the link. Default 5 s
 	Report    time.Duration // between two reports of an agent. Default 10 s

@@ -60,7 +60,14 @@ func (l *link) deadline() time.Time {
 func (l *link) frame(t control.Type, payload []byte, at time.Time) error {
 	switch t {
 	case control.TypePing:
-		l.post(pong)
+		c, err := control.DecodeClock(t, payload)
+		if err != nil {
+			return err
+		}
+		if l.e.tells(l, ahead(c.Now, at)) {
+			l.f.said(l)
+		}
+		l.post(frameOf(control.TypePong, control.Clock{Now: at.UnixMilli()}))
 	case control.TypeReport:
 		l.f.o.OnReport(l.a, payload, at)
 	case control.TypeResult:
@@ -91,14 +98,12 @@ func (l *link) frame(t control.Type, payload []byte, at time.Time) error {
 		if err := decode(t, payload, &m); err != nil {
 			return err
 		}
-		l.answer(m)
+		l.asks.Answer(m)
 	case control.TypeHello:
 		return errors.New("a second hello on one link")
 	}
 	return nil // of a later version
 }
-
-var pong = frameOf(control.TypePong, nil)
 
 func decode(t control.Type, payload []byte, into any) error {
 	if err := json.Unmarshal(payload, into); err != nil {

@@ -291,7 +291,7 @@ func TestAStormOfReconnects(t *testing.T) {
 		}
 		l.settle()
 		for range 2 {
-			for _, e := range l.f.all() {
+			for _, e := range l.f.linked() {
 				e.link.cut(context.Canceled)
 			}
 			time.Sleep(5 * time.Second)

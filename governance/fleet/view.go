@@ -1,12 +1,15 @@
 package fleet
 
 import (
+	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/protocols/control"
+	"github.com/sluice-mesh/sluice/resources"
 )
 
 // AgentView is an agent as the centre sees it now.
@@ -19,21 +22,26 @@ type AgentView struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Kinds       []string          `json:"kinds,omitempty"`
 	Boot        string            `json:"boot"`
+	Center      string            `json:"center"` // that it is linked to, or was last; "" when that is gone
 	Started     time.Time         `json:"started"`
 	Connected   bool              `json:"connected"`
 	Since       time.Time         `json:"since"`       // it is connected, or is not
-	Connections int64             `json:"connections"` // times it connected to this centre
+	Connections int64             `json:"connections"` // times it connected to that centre
 	LastSeen    time.Time         `json:"seen"`
 	Ready       bool              `json:"ready"`
 	Draining    bool              `json:"draining,omitempty"`
 	Detail      string            `json:"detail,omitempty"`
 	Stale       *time.Time        `json:"stale,omitempty"` // it runs what it knew then: it had started without a centre
-	Revision    int64             `json:"revision"`        // of the last update that it answered
-	Behind      bool              `json:"behind"`          // something was not sent, not answered, or is not in force
-	Wants       []string          `json:"wants"`
-	Owns        []Owned           `json:"owns"`
-	Refused     []Line            `json:"refused"`
-	Pinned      int               `json:"pinned"` // sessions that still are where they were before a change
+	// Clock is how far its clock is ahead of this centre's, negative when it is behind; nil when it does not say. ClockOff:
+	// by more than ClockTolerance.
+	Clock    *resources.Duration `json:"clock,omitempty"`
+	ClockOff bool                `json:"clockOff,omitempty"`
+	Revision int64               `json:"revision"` // of the last update that it answered
+	Behind   bool                `json:"behind"`   // something was not sent, not answered, or is not in force
+	Wants    []string            `json:"wants"`
+	Owns     []Owned             `json:"owns"`
+	Refused  []Line              `json:"refused"`
+	Pinned   int                 `json:"pinned"` // sessions that still are where they were before a change
 }
 
 // Line is something that an agent refused.
@@ -63,35 +71,32 @@ type StateView struct {
 	control.ResourceState
 }
 
-// Agents returns all agents that are connected or were within Options.Keep, by name.
+// Agents returns all agents that are connected to any centre or were within Options.Keep, by name.
 func (f *Fleet) Agents() []AgentView {
-	entries := f.all()
-	views := make([]AgentView, 0, len(entries))
-	for _, e := range entries {
-		views = append(views, e.view())
+	all := f.all()
+	views := make([]AgentView, 0, len(all))
+	for _, k := range all {
+		views = append(views, k.view())
 	}
 	return views
 }
 
 // Agent returns one agent.
 func (f *Fleet) Agent(name string) (AgentView, bool) {
-	e := f.entry(name)
-	if e == nil {
+	k := f.find(name)
+	if k == nil {
 		return AgentView{}, false
 	}
-	return e.view(), true
+	return k.view(), true
 }
 
 // Owned returns the spec of a resource that an agent's file defines, with secrets as references.
 func (f *Fleet) Owned(agent, resource string) (json.RawMessage, bool) {
-	e := f.entry(agent)
-	if e == nil {
+	k := f.find(agent)
+	if k == nil {
 		return nil, false
 	}
-	e.mu.Lock()
-	a := e.agent
-	e.mu.Unlock()
-	for _, o := range a.Owns {
+	for _, o := range k.who().Owns {
 		if o.Name == resource {
 			return o.Spec(), true
 		}
@@ -106,40 +111,36 @@ func (f *Fleet) Revision() int64 {
 	return f.revision
 }
 
-// all returns the entries by name.
-func (f *Fleet) all() []*entry {
-	f.mu.Lock()
-	entries := make([]*entry, 0, len(f.entries))
-	for _, e := range f.entries {
-		entries = append(entries, e)
-	}
-	f.mu.Unlock()
-	slices.SortFunc(entries, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
-	return entries
+func (e *entry) called() string { return e.name }
+
+func (e *entry) who() *Agent {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.agent
 }
 
-// concerned returns the entries of agents that want or own a resource, by name.
-func (f *Fleet) concerned(resource string) []*entry {
-	f.mu.Lock()
-	entries := make([]*entry, 0, len(f.index[resource]))
-	for e := range f.index[resource] {
-		entries = append(entries, e)
+func (e *entry) standing() standing {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return standing{e.link != nil, e.agent.Started, e.agent.Boot, e.since}
+}
+
+// viewOf is what an agent says of itself in its Hello.
+func viewOf(a *Agent) AgentView {
+	return AgentView{
+		Name: a.Name, Application: a.Application, IDC: a.IDC, Version: a.Version, Host: a.Host, Labels: a.Labels, Kinds: a.Kinds,
+		Boot: a.Boot, Started: a.Started, Wants: a.Wants, Owns: a.Owns,
 	}
-	f.mu.Unlock()
-	slices.SortFunc(entries, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
-	return entries
 }
 
 func (e *entry) view() AgentView {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	a := e.agent
-	v := AgentView{
-		Name: a.Name, Application: a.Application, IDC: a.IDC, Version: a.Version, Host: a.Host, Labels: a.Labels, Kinds: a.Kinds,
-		Boot: a.Boot, Started: a.Started, Connected: e.link != nil, Since: e.since, Connections: e.connected,
-		LastSeen: time.Unix(0, e.seen.Load()), Ready: e.ready, Draining: e.draining, Detail: e.detail,
-		Revision: int64(e.ackedAt), Behind: e.behind(), Wants: a.Wants, Owns: a.Owns, Refused: e.refused(), Pinned: e.pinned,
-	}
+	v := viewOf(e.agent)
+	v.Center, v.Connected, v.Since, v.Connections, v.LastSeen = e.f.o.Name, e.link != nil, e.since, e.connected, time.Unix(0, e.seen.Load())
+	v.Ready, v.Draining, v.Detail, v.Revision, v.Pinned = e.ready, e.draining, e.detail, int64(e.ackedAt), e.pinned
+	v.Behind, v.Refused = e.behind(), e.refused()
+	v.Clock, v.ClockOff = (*resources.Duration)(e.clock), off(e.clock)
 	if !e.stale.IsZero() {
 		at := e.stale
 		v.Stale = &at
@@ -178,10 +179,14 @@ func (e *entry) refused() []Line {
 			}
 		}
 	}
+	sortLines(lines)
+	return lines
+}
+
+func sortLines(lines []Line) {
 	slices.SortFunc(lines, func(a, b Line) int {
 		return strings.Compare(a.Resource+"\x00"+a.Command, b.Resource+"\x00"+b.Command)
 	})
-	return lines
 }
 
 // Applied says which agents that want a resource run what the centre says now.
@@ -190,8 +195,8 @@ func (f *Fleet) Applied(resource string) Applied {
 	if _, hash, _, ok := f.o.Source.Resource(resource, nil); ok {
 		v.Want = hash
 	}
-	for _, e := range f.concerned(resource) {
-		e.applied(resource, &v)
+	for _, k := range f.concerned(resource) {
+		k.applied(resource, &v)
 	}
 	return v
 }
@@ -222,8 +227,8 @@ func (e *entry) applied(resource string, v *Applied) {
 // Ordered says which connected agents hold a command: Want is empty.
 func (f *Fleet) Ordered(id string) Applied {
 	var v Applied
-	for _, e := range f.all() {
-		e.ordered(id, &v)
+	for _, k := range f.all() {
+		k.ordered(id, &v)
 	}
 	return v
 }
@@ -231,64 +236,146 @@ func (f *Fleet) Ordered(id string) Applied {
 func (e *entry) ordered(id string, v *Applied) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	found, waits := false, false
-	var lines []Line
+	var got holding
 	for name, it := range e.items {
-		o := it.orders[id]
-		if o == nil || o.gone {
-			continue
-		}
-		found = true
-		switch {
-		case o.err != "":
-			lines = append(lines, Line{Agent: e.name, Resource: name, Command: id, Path: o.path, Message: o.err})
-		case !o.applied:
-			waits = true
+		if o := it.orders[id]; o != nil && !o.gone {
+			got.add(e.name, name, id, o.applied, o.path, o.err)
 		}
 	}
+	got.count(e.name, e.link != nil, v)
+}
+
+// holding is what an agent says of one command, over the resources that it is about.
+type holding struct {
+	found, waits bool
+	lines        []Line
+}
+
+func (h *holding) add(agent, resource, id string, applied bool, path, err string) {
+	h.found = true
 	switch {
-	case !found:
-	case e.link == nil:
-		v.Away = append(v.Away, e.name)
+	case err != "":
+		h.lines = append(h.lines, Line{Agent: agent, Resource: resource, Command: id, Path: path, Message: err})
+	case !applied:
+		h.waits = true
+	}
+}
+
+func (h *holding) count(agent string, connected bool, v *Applied) {
+	switch {
+	case !h.found:
+		return
+	case !connected:
+		v.Away = append(v.Away, agent)
+		return
+	}
+	v.Agents++
+	switch {
+	case len(h.lines) > 0:
+		v.Refused = append(v.Refused, h.lines...)
+	case h.waits:
+		v.Behind = append(v.Behind, agent)
 	default:
-		v.Agents++
-		switch {
-		case len(lines) > 0:
-			v.Refused = append(v.Refused, lines...)
-		case waits:
-			v.Behind = append(v.Behind, e.name)
-		default:
-			v.Applied++
-		}
+		v.Applied++
 	}
 }
 
 // States returns a resource as each agent sees it that said something of it, by the agent's name; those that are not connected
 // as they saw it last.
 func (f *Fleet) States(resource string) []StateView {
-	var views []StateView
-	for _, e := range f.concerned(resource) {
-		e.mu.Lock()
-		if s := e.states[resource]; s != nil {
-			views = append(views, StateView{Agent: e.name, Connected: e.link != nil, ResourceState: s.view()})
+	concerned := f.concerned(resource)
+	views := make([]StateView, 0, len(concerned))
+	for _, k := range concerned {
+		if v, ok := k.sees(resource); ok {
+			views = append(views, v)
 		}
-		e.mu.Unlock()
 	}
 	return views
 }
 
-// AgentStates returns all resources as one agent sees them, by name.
-func (f *Fleet) AgentStates(agent string) []control.ResourceState {
-	e := f.entry(agent)
-	if e == nil {
-		return nil
-	}
+func (e *entry) sees(resource string) (StateView, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	views := make([]control.ResourceState, 0, len(e.states))
-	for _, s := range e.states {
-		views = append(views, s.view())
+	s := e.states[resource]
+	if s == nil {
+		return StateView{}, false
 	}
-	slices.SortFunc(views, func(a, b control.ResourceState) int { return strings.Compare(a.Name, b.Name) })
+	return StateView{Agent: e.name, Connected: e.link != nil, ResourceState: s.view()}, true
+}
+
+// AgentStates returns all resources as one agent sees them, by name.
+func (f *Fleet) AgentStates(agent string) []control.ResourceState {
+	k := f.find(agent)
+	if k == nil {
+		return nil
+	}
+	return k.seesAll()
+}
+
+func (e *entry) seesAll() []control.ResourceState {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return viewsOf(e.states)
+}
+
+// Finding is a command that agents found elsewhere, for one resource.
+type Finding struct {
+	control.Found
+	Resource string
+	Agents   Applied // Refused says why it is not in force
+}
+
+// Found returns the commands that connected agents found elsewhere, by time.
+func (f *Fleet) Found() []Finding {
+	byID := map[string]*Finding{}
+	for _, k := range f.all() {
+		var here []Finding
+		if !k.finds(func(resource string, c control.Found) { here = append(here, Finding{Found: c, Resource: resource}) }) {
+			continue
+		}
+		for _, h := range here {
+			v := byID[h.ID]
+			if v == nil {
+				v = &h
+				byID[h.ID] = v
+			}
+			v.Agents.Agents++
+			if h.Problem != "" {
+				v.Agents.Refused = append(v.Agents.Refused, Line{Agent: k.called(), Resource: h.Resource, Command: h.ID, Message: h.Problem})
+				continue
+			}
+			v.Agents.Applied++
+			v.Problem, v.Summary, v.Type = "", h.Summary, h.Type
+		}
+	}
+	out := make([]Finding, 0, len(byID))
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		out = append(out, *byID[id])
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.Created, b.Created) })
+	return out
+}
+
+func (e *entry) finds(each func(resource string, c control.Found)) (connected bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	foundIn(e.states, each)
+	return e.link != nil
+}
+
+func foundIn(states map[string]*state, each func(resource string, c control.Found)) {
+	for name, s := range states {
+		for _, c := range s.found {
+			each(name, c)
+		}
+	}
+}
+
+// viewsOf returns what an agent sees of all its resources, by name.
+func viewsOf(states map[string]*state) []control.ResourceState {
+	views := make([]control.ResourceState, 0, len(states))
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		views = append(views, states[name].view())
+	}
 	return views
 }

@@ -48,7 +48,7 @@ func (l *link) welcome() error {
 	l.f.mu.Unlock()
 	return l.send(frameOf(control.TypeWelcome, control.Welcome{
 		Protocol: control.Version, Center: l.f.o.Name, Cluster: l.f.o.Cluster,
-		Heartbeat: int64(l.f.o.Heartbeat), Report: int64(report),
+		Heartbeat: int64(l.f.o.Heartbeat), Report: int64(report), Now: l.f.o.Now().UnixMilli(),
 	}))
 }
 
@@ -143,6 +143,7 @@ func (l *link) next() (u *update, again time.Duration, err error) {
 		return nil, doubtWait, nil
 	}
 	u = e.diff(revision, l.first && l.full)
+	e.note()
 	waves := e.waves
 	e.waves = nil
 	if u.empty() && !l.first { // what changed does not concern the agent after all

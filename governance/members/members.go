@@ -95,7 +95,8 @@ func Open(ctx context.Context, o Options) (*Members, error) {
 	}
 	run, stop := context.WithCancel(context.Background())
 	m := &Members{opt: o, stop: stop, wake: make(chan struct{}, 1), records: map[string]noted{}, linked: map[string]own{}, dirty: map[string]struct{}{}}
-	if err := m.list(ctx); err != nil {
+	follower := store.Follower{Store: o.Store, Prefix: prefix, Known: m.known, Apply: m.apply, What: "the exports", Log: o.Log}
+	if err := follower.List(ctx); err != nil {
 		stop()
 		return nil, err
 	}
@@ -108,9 +109,7 @@ func Open(ctx context.Context, o Options) (*Members, error) {
 			return nil
 		})
 	})
-	m.done.Go(func() {
-		store.Follow(run, o.Store, store.Follower{Prefix: prefix, After: m.seen, Apply: m.apply, List: m.list, What: "the exports", Log: o.Log})
-	})
+	m.done.Go(func() { follower.Follow(run) })
 	m.done.Go(func() { m.write(run) })
 	m.done.Go(func() { m.look(run) })
 	return m, nil
@@ -168,25 +167,14 @@ func (m *Members) tell(agent string, r noted) {
 	}
 }
 
-func (m *Members) seen() int64 {
+// known returns the keys of all records, and the revision at which they were.
+func (m *Members) known() (keys []string, after int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.revision
-}
-
-// list reads all anew.
-func (m *Members) list(ctx context.Context) error {
-	m.mu.Lock()
-	known, after := make([]string, 0, len(m.records)), m.revision
 	for agent := range m.records {
-		known = append(known, prefix+agent)
+		keys = append(keys, prefix+agent)
 	}
-	m.mu.Unlock()
-	b, err := store.Reread(ctx, m.opt.Store, prefix, after, known)
-	if err == nil {
-		m.apply(b)
-	}
-	return err
+	return keys, m.revision
 }
 
 // apply takes over what changed in the store.
@@ -330,14 +318,20 @@ func (m *Members) look(ctx context.Context) {
 		}
 		for _, center := range m.others() {
 			asked, cancel := context.WithTimeout(ctx, askTime)
-			who, err := m.opt.Store.Leader(asked, office+center)
+			lives, err := m.Alive(asked, center)
 			cancel()
 			if err == nil { // else nobody knows: it stays as it is
-				m.judge(center, who != "", time.Now())
+				m.judge(center, lives, time.Now())
 			}
 		}
 		m.judge(m.opt.Me, true, time.Now())
 	}
+}
+
+// Alive asks whether a centre lives.
+func (m *Members) Alive(ctx context.Context, center string) (bool, error) {
+	who, err := m.opt.Store.Leader(ctx, office+center)
+	return who != "", err
 }
 
 // others are the centres that wrote records.

@@ -43,6 +43,6 @@
 // # Locks and goroutines
 //
 // Registry.mu guards what is put together; readers of documents and specs take no lock. No call leaves this package while mu
-// is held, but to the logger. follow() applies what the watch brings, keep() has the clock: it ends times of grace, rebuilds
+// is held, but to the logger. a store.Follower applies what the watch brings, keep() has the clock: it ends times of grace, rebuilds
 // what exports changed (at most every 20 ms) and tells the subscribers. Close waits for both.
 package registry

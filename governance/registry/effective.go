@@ -102,7 +102,11 @@ func (r *Registry) rebuild(name string, old *view, doc *document, mark *Doc) *vi
 			v.made = before
 		}
 	}
-	if v.made != before {
+	changed := false
+	if old != nil && doc != nil {
+		v.versions, changed = r.remake(name, old.versions)
+	}
+	if v.made != before || changed {
 		r.pending[name] = struct{}{}
 	}
 	return v
@@ -131,7 +135,7 @@ func (r *Registry) merge(name string, doc *document, out *Outline) (json.RawMess
 	weights := 0
 	for _, g := range sortedKeys(groups) {
 		group := groups[g]
-		if len(group.Endpoints) == 0 {
+		if len(group.Endpoints) == 0 && group.Registry == "" { // a registry's are found by the agents themselves
 			delete(groups, g)
 			continue
 		}

@@ -8,24 +8,14 @@ import (
 	"github.com/sluice-mesh/sluice/governance/store"
 )
 
-// list reads all documents and takes them for what there is.
-func (r *Registry) list(ctx context.Context) error {
-	var known []string
+// listed returns the keys of all documents, and the revision at which they were.
+func (r *Registry) listed() (keys []string, after int64) {
 	for _, name := range r.table.Load().names {
 		if v := r.view(name); v.doc != nil || v.mark != nil {
-			known = append(known, docPrefix+name)
+			keys = append(keys, docPrefix+name)
 		}
 	}
-	b, err := store.Reread(ctx, r.opt.Store, docPrefix, r.revision.Load(), known)
-	if err == nil {
-		r.apply(b)
-	}
-	return err
-}
-
-// follow applies changes until ctx ends.
-func (r *Registry) follow(ctx context.Context) {
-	store.Follow(ctx, r.opt.Store, store.Follower{Prefix: docPrefix, After: r.revision.Load, Apply: r.apply, List: r.list, What: "resources", Log: r.log})
+	return keys, r.revision.Load()
 }
 
 // apply takes over what changed at one revision.

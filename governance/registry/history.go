@@ -47,21 +47,29 @@ func (r *Registry) History(ctx context.Context, name string) ([]Version, error) 
 
 // At returns one version of a document.
 func (r *Registry) At(ctx context.Context, name string, version int) (Doc, error) {
-	if err := checkName("resource", name); err != nil {
+	d, err := r.at(ctx, name, version)
+	if err != nil {
 		return Doc{}, err
+	}
+	return d.Doc, nil
+}
+
+func (r *Registry) at(ctx context.Context, name string, version int) (*document, error) {
+	if err := checkName("resource", name); err != nil {
+		return nil, err
 	}
 	e, err := r.opt.Store.Get(ctx, versionKey(name, version))
 	if errors.Is(err, store.ErrNotFound) {
-		return Doc{}, fmt.Errorf("resource %s has no version %d, or no longer (the last %d are kept): %w", name, version, keptOf, store.ErrNotFound)
+		return nil, fmt.Errorf("resource %s has no version %d, or no longer (the last %d are kept): %w", name, version, keptOf, store.ErrNotFound)
 	}
 	if err != nil {
-		return Doc{}, fmt.Errorf("version %d of resource %s: %w", version, name, err)
+		return nil, fmt.Errorf("version %d of resource %s: %w", version, name, err)
 	}
 	rec, err := decodeRecord(e.Value)
 	if err != nil {
-		return Doc{}, fmt.Errorf("version %d of resource %s: %w", version, name, err)
+		return nil, fmt.Errorf("version %d of resource %s: %w", version, name, err)
 	}
-	return r.parseRecord(name, rec, e.Revision).Doc, nil
+	return r.parseRecord(name, rec, e.Revision), nil
 }
 
 // Revert makes an old version the newest one, as a new version; it brings a deleted document back. The text must be valid

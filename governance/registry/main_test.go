@@ -39,7 +39,14 @@ func (cache) Settings(raw func(any) error) (resources.Settings, error) {
 type service struct{ resources.Driver }
 
 func (service) Kind() string                                         { return "motan2" }
-func (service) Settings(func(any) error) (resources.Settings, error) { return nil, nil }
+func (service) Settings(func(any) error) (resources.Settings, error) { return named{}, nil }
+
+// named are settings that no document has, of a kind that registries of services know.
+type named struct{}
+
+func (named) RegisteredAs(resource, group string) resources.Service {
+	return resources.Service{Protocol: "motan2", Group: group, Path: resource}
+}
 
 // picky needs settings that no default stands for.
 type picky struct{ resources.Driver }

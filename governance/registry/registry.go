@@ -90,6 +90,8 @@ type view struct {
 	problem string
 	exports bool // there are exported endpoints, in the spec or not
 	outline Outline
+	// versions are others than the newest, that were asked for.
+	versions []version
 }
 
 // nothing reports that there is nothing to know of the resource.
@@ -124,12 +126,13 @@ func Open(ctx context.Context, opt Options) (*Registry, error) {
 		subs: make(map[int]func([]string, int64)),
 	}
 	r.table.Store(&table{})
-	if err := r.list(ctx); err != nil {
+	follower := store.Follower{Store: opt.Store, Prefix: docPrefix, Known: r.listed, Apply: r.apply, What: "resources", Log: r.log}
+	if err := follower.List(ctx); err != nil {
 		stop()
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	clear(r.pending) // what is there at the start is no change
-	r.done.Go(func() { r.follow(run) })
+	r.done.Go(func() { follower.Follow(run) })
 	r.done.Go(func() { r.keep(run) })
 	return r, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -14,11 +15,12 @@ var CheckNames = []string{"targets", "capacity", "connections", "lag", "agents",
 
 // Check is something that should hold before a plan is run.
 type Check struct {
-	Name     string `json:"name"`
-	OK       bool   `json:"ok"`
-	Warning  bool   `json:"warning,omitempty"` // it holds, but somebody should read the detail
-	Detail   string `json:"detail"`            // one sentence
-	Override string `json:"override,omitempty"`
+	Name      string         `json:"name"`
+	OK        bool           `json:"ok"`
+	Warning   bool           `json:"warning,omitempty"` // it holds, but somebody should read the detail
+	Detail    string         `json:"detail"`            // DetailSay, in English
+	DetailSay []say.Sentence `json:"detailSay"`         // one or some sentences
+	Override  string         `json:"override,omitempty"`
 }
 
 const (
@@ -26,29 +28,33 @@ const (
 	capacityMost = 1.5 // of what a group carried at most
 	capacityTime = 24 * time.Hour
 	rateTime     = 5 * time.Minute // over which calls are counted that would move
+	mostDetails  = 3               // sentences of a check
 )
 
 // findings of one check over all steps.
 type findings struct {
-	good       string // what to say when nothing is wrong
-	bad, warns []string
+	good       say.Sentence // what to say when nothing is wrong
+	bad, warns []say.Sentence
 }
 
 func (f *findings) check(name string) Check {
-	say := func(list []string) string {
-		text := strings.Join(list[:min(len(list), 3)], "; ")
-		if more := len(list) - 3; more > 0 {
-			text += fmt.Sprintf("; and %d more", more)
+	details := func(c Check, list ...say.Sentence) Check {
+		if more := len(list) - mostDetails; more > 0 {
+			list = append(list[:mostDetails:mostDetails], say.Of("and.more", say.With{"n": more}))
 		}
-		return text
+		c.Detail, c.DetailSay = strings.Join(say.Texts(list), "; "), list
+		return c
 	}
 	switch {
 	case len(f.bad) > 0:
-		return Check{Name: name, Detail: say(append(f.bad, f.warns...))}
+		return details(Check{Name: name}, append(f.bad, f.warns...)...)
 	case len(f.warns) > 0:
-		return Check{Name: name, OK: true, Warning: true, Detail: say(f.warns)}
+		return details(Check{Name: name, OK: true, Warning: true}, f.warns...)
 	}
-	return Check{Name: name, OK: true, Detail: f.good}
+	if f.good.Code == "" { // it was about nothing
+		return Check{Name: name, OK: true}
+	}
+	return details(Check{Name: name, OK: true}, f.good)
 }
 
 // checks makes all checks of a plan but those that it skips.
@@ -116,16 +122,16 @@ func (r *Rollouts) checkStep(name string, s *Step, info Info, f *findings) {
 	}
 	switch name {
 	case "targets":
-		f.good = "every group that gets calls has endpoints that are up"
+		f.good = say.Of("check.targets.good", nil)
 		r.checkTargets(s, info, f)
 	case "capacity":
-		f.good = "no group gets more calls than it has carried"
+		f.good = say.Of("check.capacity.good", nil)
 		r.checkCapacity(s, info, f)
 	case "connections":
-		f.good = "no group gets more connections than it can take, as far as that is known"
+		f.good = say.Of("check.connections.good", nil)
 		checkConnections(s, info, f)
 	case "lag":
-		f.good = "no replica that gets calls is behind"
+		f.good = say.Of("check.lag.good", nil)
 		r.checkLag(s, info, f)
 	}
 }
@@ -178,13 +184,14 @@ func (r *Rollouts) checkTargets(s *Step, info Info, f *findings) {
 				why = fmt.Sprintf(" (%s: %s)", addr, e.detail)
 			}
 		}
+		of := say.With{"resource": info.Name, "group": g.Name, "sound": sound, "n": len(all), "example": why}
 		switch {
 		case len(all) == 0:
-			f.bad = append(f.bad, fmt.Sprintf("%s: no agent says anything of group %s", info.Name, g.Name))
+			f.bad = append(f.bad, say.Of("check.unseen", of))
 		case sound == 0:
-			f.bad = append(f.bad, fmt.Sprintf("%s: none of the %d endpoints of %s is up%s", info.Name, len(all), g.Name, why))
+			f.bad = append(f.bad, say.Of("check.none.up", of))
 		case sound < len(all):
-			f.warns = append(f.warns, fmt.Sprintf("%s: %d of %d endpoints of %s are up%s", info.Name, sound, len(all), g.Name, why))
+			f.warns = append(f.warns, say.Of("check.some.up", of))
 		}
 	}
 }
@@ -192,7 +199,7 @@ func (r *Rollouts) checkTargets(s *Step, info Info, f *findings) {
 func (r *Rollouts) checkCapacity(s *Step, info Info, f *findings) {
 	e, err := r.effect(&s.Command.Command, info)
 	if err != nil {
-		f.bad = append(f.bad, fmt.Sprintf("%s: its calls cannot be read: %v", info.Name, err))
+		f.bad = append(f.bad, say.Of("check.calls.unread", say.With{"resource": info.Name, "problem": err.Error()}))
 		return
 	}
 	now := r.opt.Now()
@@ -204,11 +211,12 @@ func (r *Rollouts) checkCapacity(s *Step, info Info, f *findings) {
 		peak, err := r.opt.Series.Peak(info.Name, g.Name, now.Add(-capacityTime), now)
 		switch {
 		case err != nil:
-			f.bad = append(f.bad, fmt.Sprintf("%s: what %s carried cannot be read: %v", info.Name, g.Name, err))
+			f.bad = append(f.bad, say.Of("check.peak.unread", say.With{"resource": info.Name, "group": g.Name, "problem": err.Error()}))
 		case peak == 0:
-			f.warns = append(f.warns, fmt.Sprintf("%s: %s would get %.0f calls/s and took none in 24 h", info.Name, g.Name, will))
+			f.warns = append(f.warns, say.Of("check.idle", say.With{"resource": info.Name, "group": g.Name, "calls": fmt.Sprintf("%.0f", will)}))
 		case will > capacityMost*peak:
-			f.warns = append(f.warns, fmt.Sprintf("%s: %s would get %.0f calls/s, %.1f times what it carried at most in 24 h", info.Name, g.Name, will, will/peak))
+			f.warns = append(f.warns, say.Of("check.more.calls", say.With{"resource": info.Name, "group": g.Name,
+				"calls": fmt.Sprintf("%.0f", will), "times": fmt.Sprintf("%.1f", will/peak)}))
 		}
 	}
 }
@@ -222,8 +230,8 @@ func checkConnections(s *Step, info Info, f *findings) {
 	}
 	for _, g := range info.Groups {
 		if w := s.Command.Weights[g.Name]; w > 0 && g.MaxConnections > 0 && g.Connections+from > g.MaxConnections {
-			f.bad = append(f.bad, fmt.Sprintf("%s: %s has %d connections and would get up to %d more: it takes %d",
-				info.Name, g.Name, g.Connections, from, g.MaxConnections))
+			f.bad = append(f.bad, say.Of("check.more.connections", say.With{"resource": info.Name, "group": g.Name, "have": g.Connections,
+				"more": from, "most": g.MaxConnections}))
 		}
 	}
 }
@@ -235,12 +243,12 @@ func (r *Rollouts) checkLag(s *Step, info Info, f *findings) {
 		}
 		for addr, e := range r.endpoints(info.Name, g.Name) {
 			if e.lag > lagMost {
-				f.bad = append(f.bad, fmt.Sprintf("%s: %s of %s is %s behind its primary, more than %s",
-					info.Name, addr, g.Name, e.lag.Round(time.Millisecond), lagMost))
+				f.bad = append(f.bad, say.Of("check.behind", say.With{"resource": info.Name, "address": addr, "group": g.Name,
+					"lag": e.lag.Round(time.Millisecond).String(), "most": lagMost.String()}))
 			}
 		}
 	}
-	slices.Sort(f.bad)
+	slices.SortFunc(f.bad, func(a, b say.Sentence) int { return strings.Compare(a.Text, b.Text) })
 }
 
 // checkAgents finds agents that would not take the commands now. One that is gone takes them when it comes back.
@@ -254,23 +262,26 @@ func (r *Rollouts) checkAgents(p *Plan, f *findings) {
 			told[a.Name] = struct{}{}
 			switch {
 			case !a.Connected:
-				f.warns = append(f.warns, a.Name+" is not connected and gets the commands when it comes back")
+				f.warns = append(f.warns, say.Of("check.agent.away", say.With{"agent": a.Name}))
 			case a.Behind:
-				f.bad = append(f.bad, a.Name+" is behind: it has not taken what it was sent")
+				f.bad = append(f.bad, say.Of("check.agent.behind", say.With{"agent": a.Name}))
 			}
 		}
 	}
-	f.good = fmt.Sprintf("all %d agents are connected and current", len(told))
+	if err := r.opt.Fleet.Whole(); err != nil {
+		f.bad = append(f.bad, say.Of("check.agents.unseen", say.With{"problem": err.Error()}))
+	}
+	f.good = say.Of("check.agents.good", say.With{"n": len(told)})
 	if len(told) == 0 {
-		f.warns = append(f.warns, "no agent serves any of the resources")
+		f.warns = append(f.warns, say.Of("check.agents.none", nil))
 	}
 }
 
 func (r *Rollouts) checkConflicts(p *Plan, f *findings) {
-	f.good = "no command in force is about the same calls"
+	f.good = say.Of("check.conflicts.good", nil)
 	for i := range p.Steps {
 		for _, line := range r.opt.Commands.Conflicts(p.Steps[i].Command) {
-			if !slices.Contains(f.bad, line) {
+			if !slices.Contains(say.Texts(f.bad), line.Text) {
 				f.bad = append(f.bad, line)
 			}
 		}

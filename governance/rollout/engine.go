@@ -131,6 +131,9 @@ func (r *Rollouts) begin(ctx context.Context, w work, i, k int, now time.Time) (
 	if d := r.grace(w, now); d > 0 {
 		return wait(d), nil
 	}
+	if m := r.blind(w, i, k, now, r.opt.Fleet.Whole()); m != nil { // a stage of some agents would leave out those that are not seen
+		return m, nil
+	}
 	agents, all := r.choose(w, i, k)
 	if s.State == StepWaiting {
 		s.State, s.Started = StepRunning, &now
@@ -165,12 +168,16 @@ func (r *Rollouts) await(w work, i, k int, now time.Time) (*move, error) {
 	if d := r.grace(w, now); d > 0 {
 		return wait(d), nil
 	}
+	unseen := r.opt.Fleet.Whole() // before anything is read of the agents
 	here, away := r.connected(s.Agents)
 	acks := r.acks(w, i)
 	refused := refusalsOf(acks.Refused, here)
 	if len(refused) > c.Guards.Refusals {
 		st.Guards = append(st.Guards, GuardState{Name: "refusals", Value: fmt.Sprint(len(refused)), Limit: fmt.Sprint(c.Guards.Refusals), Detail: refused[0]})
 		return r.fail(w, i, k, now, "refused: "+strings.Join(refused[:min(len(refused), 3)], "; ")), nil
+	}
+	if m := r.blind(w, i, k, now, unseen); m != nil {
+		return m, nil
 	}
 	var behind []string
 	for _, a := range acks.Behind {
@@ -204,6 +211,24 @@ func (r *Rollouts) await(w work, i, k int, now time.Time) (*move, error) {
 		return r.fail(w, i, k, now, fmt.Sprintf("%s did not answer within %s", who, r.opt.AckWait)), nil
 	}
 	return wait(r.opt.Poll), nil
+}
+
+// blind returns what to do while not all agents are seen, and err says why: a rollout waits, and pauses in the end. nil: go on.
+func (r *Rollouts) blind(w work, i, k int, now time.Time, err error) *move {
+	if err == nil {
+		r.unseen = [2]time.Time{}
+		return nil
+	}
+	if since, last := r.unseen[0], r.unseen[1]; since.IsZero() || now.Sub(last) > r.opt.AckWait { // nobody looked meanwhile
+		r.unseen[0] = now
+	}
+	r.unseen[1] = now
+	if now.Sub(r.unseen[0]) < r.opt.AckWait {
+		return wait(r.opt.Poll)
+	}
+	c := w.course()
+	c.State, c.Reason = Paused, fmt.Sprintf("not all agents are seen, and stage %d of step %d does not pass unseen: %v", k+1, i+1, err)
+	return done("not all agents are seen")
 }
 
 // grace is how much longer a centre that has taken over leaves a rollout alone: agents have to find their way to it first, and

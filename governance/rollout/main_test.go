@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-mesh/sluice/governance/command"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -31,6 +32,7 @@ type mesh struct {
 	infos []Info
 
 	mu      sync.Mutex
+	unseen  error // what Whole says
 	agents  []Agent
 	delay   time.Duration
 	refuses map[string]string // agents, and what they say
@@ -44,7 +46,7 @@ type mesh struct {
 	backs   int
 	calls   func(w Window) (Numbers, error)
 	peak    float64
-	talks   []string // conflicts
+	talks   []say.Sentence // conflicts
 }
 
 type ran struct {
@@ -91,7 +93,7 @@ func (z *mesh) Check(c command.Command) (command.Command, []string, error) {
 	return c, names, nil
 }
 
-func (z *mesh) Conflicts(command.Command) []string { return z.talks }
+func (z *mesh) Conflicts(command.Command) []say.Sentence { return z.talks }
 
 func (z *mesh) Agents() []Agent {
 	z.mu.Lock()
@@ -177,6 +179,12 @@ func (z *mesh) Endpoints(resource string) []Endpoint {
 		out = append(out, e)
 	}
 	return out
+}
+
+func (z *mesh) Whole() error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.unseen
 }
 
 func (z *mesh) Window(w Window) (Numbers, error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/command"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/store"
 )
 
@@ -38,7 +39,7 @@ type Commands interface {
 	// Check returns a command with its defaults, and the names of the resources that it selects now.
 	Check(c command.Command) (command.Command, []string, error)
 	// Conflicts says which commands in force are about the same calls.
-	Conflicts(c command.Command) []string
+	Conflicts(c command.Command) []say.Sentence
 }
 
 // Fleet is what agents say.
@@ -51,6 +52,8 @@ type Fleet interface {
 	Applied(resource string) Acks
 	// Endpoints returns the endpoints of a resource as each connected agent sees them.
 	Endpoints(resource string) []Endpoint
+	// Whole returns why not all agents are seen as they are now; nil: they are.
+	Whole() error
 }
 
 // Agent is an agent as the centre sees it.

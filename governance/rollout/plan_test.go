@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -313,7 +314,7 @@ func TestChecksStopAPlan(t *testing.T) {
 		{"lag", "lag", "tc:1 of tc is 9s behind its primary", func(z *mesh) { z.lag = 9 * time.Second }, false},
 		{"behind", "agents", "web-2 is behind", func(z *mesh) { z.agents[2].Behind = true }, false},
 		{"gone", "agents", "web-2 is not connected", func(z *mesh) { z.agents[2].Connected = false }, true},
-		{"conflict", "conflicts", "g-1 is about", func(z *mesh) { z.talks = []string{"g-1 is about calls too"} }, false},
+		{"conflict", "conflicts", "g-1 is about", func(z *mesh) { z.talks = []say.Sentence{{Text: "g-1 is about calls too", Code: "command.too"}} }, false},
 		{"capacity", "capacity", "tc would get 10 calls/s, 5.0 times what it carried", func(z *mesh) { z.peak = 2 }, true},
 		{"cold", "capacity", "took none in 24 h", func(z *mesh) { z.peak = 0 }, true},
 		{"connections", "connections", "tc has 1 connections and would get up to 90 more: it takes 50", func(z *mesh) {

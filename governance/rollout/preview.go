@@ -6,14 +6,15 @@ import (
 	"slices"
 
 	"github.com/sluice-mesh/sluice/governance/command"
+	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
 // Preview is what a plan would do now.
 type Preview struct {
-	Checks   []Check       `json:"checks"`
-	Warnings []string      `json:"warnings,omitempty"`
-	Steps    []StepPreview `json:"steps"`
+	Checks   []Check        `json:"checks"`
+	Warnings []say.Sentence `json:"warnings,omitempty"`
+	Steps    []StepPreview  `json:"steps"`
 }
 
 // StepPreview is what one step would do.
@@ -62,23 +63,23 @@ func (r *Rollouts) Preview(p Plan) (Preview, error) {
 		for _, name := range s.Resources {
 			e, err := r.effect(&c.Command, infos[name])
 			if err != nil {
-				out.Warnings = append(out.Warnings, fmt.Sprintf("step %d: the calls of %s cannot be read: %v", i+1, name, err))
+				out.Warnings = append(out.Warnings, say.Of("plan.calls.unread", say.With{"step": i + 1, "resource": name, "problem": err.Error()}))
 				continue
 			}
 			s.Effects = append(s.Effects, e)
 		}
 		if len(s.Agents) == 0 {
-			out.Warnings = append(out.Warnings, fmt.Sprintf("step %d concerns no agent that is known", i+1))
+			out.Warnings = append(out.Warnings, say.Of("plan.step.nobody", say.With{"step": i + 1}))
 		}
 		out.Steps = append(out.Steps, s)
 	}
 	for k, st := range p.Stages {
 		if len(st.Agents) > 0 && !slices.ContainsFunc(out.Steps, func(s StepPreview) bool { return len(s.Stages[k].Agents) > 0 }) {
-			out.Warnings = append(out.Warnings, fmt.Sprintf("stage %d matches no agent that a step concerns, beside those before it", k+1))
+			out.Warnings = append(out.Warnings, say.Of("plan.stage.nobody", say.With{"stage": k + 1}))
 		}
 	}
 	if n := len(p.Stages); n > 0 && p.Stages[n-1].Share != 100 {
-		out.Warnings = append(out.Warnings, "the last stage is not for all agents: the others stay as they are")
+		out.Warnings = append(out.Warnings, say.Of("plan.stage.part", nil))
 	}
 	return out, nil
 }

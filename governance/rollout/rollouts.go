@@ -33,6 +33,9 @@ type Rollouts struct {
 	wake   chan struct{} // of the leader; holds one
 	news   chan struct{} // of tell; holds one
 
+	// unseen is since when not all agents are seen, and when that was looked at last. The leader's alone.
+	unseen [2]time.Time
+
 	mu      sync.Mutex
 	records map[string]record // by key
 	topics  map[string]struct{}
@@ -67,16 +70,16 @@ func Open(ctx context.Context, opt Options) (*Rollouts, error) {
 		subs: make(map[int]func(string)), changed: make(map[int]func([]string, int64)),
 	}
 	r.served.Store(&served{})
-	var at [2]int64
-	for i, prefix := range []string{planPrefix, releasePrefix} {
-		var err error
-		if at[i], err = r.list(ctx, prefix); err != nil {
+	followers := []*store.Follower{r.follower(planPrefix), r.follower(releasePrefix)}
+	for _, f := range followers {
+		if err := f.List(ctx); err != nil {
 			stop()
 			return nil, fmt.Errorf("rollouts: %w", err)
 		}
 	}
-	r.done.Go(func() { r.follow(run, planPrefix, at[0]) })
-	r.done.Go(func() { r.follow(run, releasePrefix, at[1]) })
+	for _, f := range followers {
+		r.done.Go(func() { f.Follow(run) })
+	}
 	r.done.Go(func() { r.tell(run) })
 	r.done.Go(func() { r.lead(run) })
 	return r, nil
@@ -114,31 +117,6 @@ func subscribe[F any](r *Rollouts, subs map[int]F, f F) (cancel func()) {
 		defer r.mu.Unlock()
 		delete(subs, id)
 	}
-}
-
-// list reads all records with a prefix anew and returns the revision at which they held.
-func (r *Rollouts) list(ctx context.Context, prefix string) (int64, error) {
-	entries, revision, err := r.opt.Store.List(ctx, prefix)
-	if err != nil {
-		return 0, err
-	}
-	listed := make(map[string]struct{}, len(entries))
-	for _, e := range entries {
-		listed[e.Key] = struct{}{}
-		r.put(e.Key, e.Value, e.Revision)
-	}
-	r.mu.Lock()
-	var gone []string
-	for key := range r.records {
-		if _, ok := listed[key]; !ok && strings.HasPrefix(key, prefix) {
-			gone = append(gone, key)
-		}
-	}
-	r.mu.Unlock()
-	for _, key := range gone {
-		r.put(key, nil, revision)
-	}
-	return revision, nil
 }
 
 // put takes over a record as it is at a revision, unless a newer one is known. A nil value says that it is gone.
@@ -239,11 +217,21 @@ func (r *Rollouts) tell(ctx context.Context) {
 	}
 }
 
-// follow takes over changes of records with a prefix until ctx ends.
-func (r *Rollouts) follow(ctx context.Context, prefix string, after int64) {
-	store.Follow(ctx, r.opt.Store, store.Follower{
-		Prefix: prefix,
-		After:  func() int64 { return after },
+// follower takes over changes of records with a prefix.
+func (r *Rollouts) follower(prefix string) *store.Follower {
+	after := int64(0)
+	return &store.Follower{
+		Store: r.opt.Store, Prefix: prefix, What: prefix, Log: r.opt.Log,
+		Known: func() (keys []string, _ int64) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for key := range r.records {
+				if strings.HasPrefix(key, prefix) {
+					keys = append(keys, key)
+				}
+			}
+			return keys, after
+		},
 		Apply: func(b store.Batch) {
 			for _, c := range b.Changes {
 				if c.Deleted {
@@ -255,15 +243,7 @@ func (r *Rollouts) follow(ctx context.Context, prefix string, after int64) {
 			}
 			after = b.Revision
 		},
-		List: func(ctx context.Context) error {
-			revision, err := r.list(ctx, prefix)
-			if err == nil {
-				after = revision
-			}
-			return err
-		},
-		What: prefix, Log: r.opt.Log,
-	})
+	}
 }
 
 // forget drops the mark of a record that is gone, once the watch has passed it: nothing older can come any more.

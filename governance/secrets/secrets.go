@@ -94,13 +94,12 @@ func Open(ctx context.Context, o Options) (*Secrets, error) {
 	}
 	run, stop := context.WithCancel(context.Background())
 	s := &Secrets{opt: o, stop: stop, by: make(map[string]held), seen: make(chan struct{})}
-	if err := s.list(ctx); err != nil {
+	follower := store.Follower{Store: o.Store, Prefix: prefix, Known: s.known, Apply: s.apply, What: "the secrets", Log: o.Log}
+	if err := follower.List(ctx); err != nil {
 		stop()
 		return nil, fmt.Errorf("secrets: %w", err)
 	}
-	s.done.Go(func() {
-		store.Follow(run, o.Store, store.Follower{Prefix: prefix, After: s.Revision, Apply: s.apply, List: s.list, What: "the secrets", Log: o.Log})
-	})
+	s.done.Go(func() { follower.Follow(run) })
 	return s, nil
 }
 
@@ -124,19 +123,14 @@ func (s *Secrets) Revision() int64 {
 	return s.revision
 }
 
-// list reads all anew.
-func (s *Secrets) list(ctx context.Context) error {
+// known returns the keys of all secrets, and the revision at which they were.
+func (s *Secrets) known() (keys []string, after int64) {
 	s.mu.RLock()
-	known, after := make([]string, 0, len(s.by)), s.revision
+	defer s.mu.RUnlock()
 	for name := range s.by {
-		known = append(known, prefix+name)
+		keys = append(keys, prefix+name)
 	}
-	s.mu.RUnlock()
-	b, err := store.Reread(ctx, s.opt.Store, prefix, after, known)
-	if err == nil {
-		s.apply(b)
-	}
-	return err
+	return keys, s.revision
 }
 
 // apply takes over what changed.

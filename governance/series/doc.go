@@ -41,10 +41,16 @@
 // minutes back at most. A slot is open for 10 s after its end. What comes later opens it again and makes a second block
 // of it, which counts together with the first. Queries see open slots too.
 //
+// # What is missing
+//
+// A centre may have been without the reports of some agents: [Store.Missing] notes when, and points of that time are
+// Partial, after a restart too. What came before the store was opened reaches to [Store.KeptTo]; reports that may be in it
+// are taken with [Store.IngestSince], which adds nothing to slots that may have them.
+//
 // # Disk
 //
 // DIR/series/TRACK-STEP-YYYYMMDDTHH.series, one file for an hour of 10 s slots and for a day of longer ones, appended
-// to block by block; block.go and file.go say how. Every part has a checksum. A torn end is cut off when the store is
+// to block by block; block.go and file.go say how. DIR/series/missing.json says what is missing. Every part has a checksum. A torn end is cut off when the store is
 // opened, damage in the middle is passed over, and both are logged. Slots of 1 min and 10 min that were not complete
 // when the store was closed, or killed, are made again from the blocks of the level before. While the disk cannot be
 // written, history goes on in memory within Options.MaxMemory, and Stats says why.

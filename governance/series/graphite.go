@@ -31,10 +31,10 @@ const (
 	maxDataPoints = 20_000
 )
 
-// stats are the STATs that are read, and the function that joins those of several agents.
+// stats are the STATs that are read, and how those of several agents, and of several intervals, are joined.
 var stats = [...]struct{ stat, join string }{
-	{"total_count", "sumSeries"}, {"error_count", "sumSeries"}, {"slow_count", "sumSeries"},
-	{"p50", "maxSeries"}, {"p95", "maxSeries"}, {"p99", "maxSeries"}, {"p999", "maxSeries"},
+	{"total_count", "sum"}, {"error_count", "sum"}, {"slow_count", "sum"},
+	{"p50", "max"}, {"p95", "max"}, {"p99", "max"}, {"p999", "max"},
 }
 
 // Query returns points from Graphite. Resource is needed; Application, Group, Op and Agent (a host's name there) are
@@ -96,16 +96,17 @@ type rendered struct {
 
 func (r *Reader) render(ctx context.Context, q Query) ([]rendered, error) {
 	form := url.Values{"format": {"json"}, "maxDataPoints": {strconv.Itoa(maxPoints)}}
-	form.Set("from", strconv.FormatInt(q.From.Unix(), 10))
-	form.Set("until", strconv.FormatInt(q.To.Unix(), 10))
+	// Graphite leaves out what is at from and takes what is at until.
+	form.Set("from", strconv.FormatInt(q.From.Add(-1).Unix(), 10))
+	form.Set("until", strconv.FormatInt(q.To.Add(-1).Unix(), 10))
 	name := r.name(q)
 	for _, s := range stats {
-		target := s.join + "(" + name + "." + s.stat + ")"
+		target := s.join + "Series(" + name + "." + s.stat + ")"
 		if q.Step > 0 {
-			joined := map[string]string{"sumSeries": "sum", "maxSeries": "max"}[s.join]
-			target = "summarize(" + target + `,"` + strconv.FormatInt(max(int64(q.Step/time.Second), 1), 10) + `s","` + joined + `")`
+			target = "summarize(" + target + `,"` + strconv.FormatInt(max(int64(q.Step/time.Second), 1), 10) + `s","` + s.join + `")`
 		}
-		form.Add("target", "alias("+target+`,"`+s.stat+`")`)
+		// What is more than maxDataPoints is joined, by the mean unless it is told.
+		form.Add("target", "alias(consolidateBy("+target+`,"`+s.join+`"),"`+s.stat+`")`)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(r.URL, "/")+"/render", strings.NewReader(form.Encode()))
 	if err != nil {

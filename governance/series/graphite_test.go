@@ -45,10 +45,10 @@ func TestGraphiteIsRead(t *testing.T) {
 		got[2].P99 != 7_250_000 || got[2].Length != time.Minute || !got[2].At.Equal(time.Unix(1120, 0)) {
 		t.Errorf("%+v", got)
 	}
-	if asked.Get("from") != "1000" || asked.Get("until") != "1180" || len(asked["target"]) != len(stats) {
+	if asked.Get("from") != "999" || asked.Get("until") != "1179" || len(asked["target"]) != len(stats) {
 		t.Errorf("asked for %v", asked)
 	}
-	const want = `alias(summarize(sumSeries(mesh.prod.sluice-agent.web.*.byhost.*.feed_cache.GET.total_count),"60s","sum"),"total_count")`
+	const want = `alias(consolidateBy(summarize(sumSeries(mesh.prod.sluice-agent.web.*.byhost.*.feed_cache.GET.total_count),"60s","sum"),"sum"),"total_count")`
 	if asked["target"][0] != want {
 		t.Errorf("asked for\n%s, want\n%s", asked["target"][0], want)
 	}

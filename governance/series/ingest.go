@@ -17,11 +17,17 @@ const tellTogether = 2 * time.Minute
 // the report's interval is taken to have ended when it came. A report that is not legal is an error, and none of it is
 // added.
 func (s *Store) Ingest(agent AgentInfo, payload []byte, received time.Time) error {
+	return s.IngestSince(agent, payload, received, time.Time{})
+}
+
+// IngestSince is Ingest without what belongs to slots that begin before since: they may have it already.
+func (s *Store) IngestSince(agent AgentInfo, payload []byte, received, since time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Reports++
 	in := &s.ingest
 	in.begin(agent, received)
+	in.since = since.Unix()
 	if err := s.decoder.Decode(payload, in); err != nil {
 		s.stats.Refused++
 		return fmt.Errorf("agent %s: %w", agent.Name, err)
@@ -39,6 +45,7 @@ type ingester struct {
 
 	agent     AgentInfo
 	received  time.Time
+	since     int64 // slots that begin earlier are left out
 	length    time.Duration
 	places    []place
 	resources map[string]*ingested
@@ -95,6 +102,9 @@ func (in *ingester) Interval(_ time.Time, length time.Duration) {
 			break
 		}
 		start := floor(in.received.Add(-back).Unix(), fineStep)
+		if start < in.since {
+			continue
+		}
 		in.places = append(in.places, place{
 			fleet:  in.store.fleet.levels[0].slotAt(start, in.received),
 			agents: in.store.agents.levels[0].slotAt(start, in.received),
@@ -202,7 +212,7 @@ func (in *ingester) add(c cube, a, b, d string) {
 }
 
 func (in *ingester) addKey(c cube, k string) {
-	if len(in.places) == 1 {
+	if len(in.places) == 1 && in.places[0].parts == 1 {
 		in.addTo(&in.places[0], c, k, in.packed)
 		return
 	}

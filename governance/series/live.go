@@ -81,6 +81,9 @@ func (s *Store) noteLive(in *ingester) {
 		a = &liveAgent{resources: map[string]*liveResource{}}
 		s.live[in.agent.Name] = a
 	}
+	if in.received.Before(a.at) { // it was on its way for longer than the one after it
+		return
+	}
 	a.info, a.at, a.length = in.agent, in.received, in.length
 	for name, r := range in.resources {
 		l := a.resources[name]

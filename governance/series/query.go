@@ -30,6 +30,8 @@ type Point struct {
 	Length time.Duration //
 	Gap    bool          // nothing is known of the interval, of no resource at all
 
+	Partial bool // not all reports of the interval came: there were more calls
+
 	Calls     uint64
 	Errors    uint64            // calls that did not end ok
 	Refused   uint64            // of these, calls that a rule or an operator refused
@@ -218,6 +220,9 @@ func (s *Store) Window(q Query) (Point, error) {
 // point makes a point of a sum, which may be nil.
 func (s *Store) point(of *sum, start, length int64) Point {
 	p := Point{At: time.Unix(start, 0), Length: time.Duration(length) * time.Second}
+	s.mu.Lock()
+	p.Partial = s.partial(start, start+length)
+	s.mu.Unlock()
 	if of == nil {
 		return p
 	}

@@ -8,6 +8,25 @@ import (
 	"time"
 )
 
+// began returns a plan without the time before anything was known: calls a second are those of the rest.
+func (s *Store) began(p plan, theirs []Sums) plan {
+	from := int64(0)
+	if begins := s.Begins(); !begins.IsZero() {
+		from = begins.Unix()
+	}
+	for i := range theirs {
+		for _, span := range theirs[i].Spans {
+			if from == 0 || span.From < from {
+				from = span.From
+			}
+		}
+	}
+	if p.from < from && from < p.to {
+		p.from = from
+	}
+	return p
+}
+
 // Operation is an operation of a group with its calls.
 type Operation struct {
 	Resource string
@@ -37,11 +56,10 @@ var orders = map[string]func(*Point) float64{
 }
 
 // Top returns the n first operations of a query in an order, ByCalls if that is empty. A query without Op is about all
-// operations; callers and agents cannot be asked for.
-func (s *Store) Top(q Query, by string, n int) ([]Operation, error) {
-	if q.Op == "" {
-		q.Op = "*"
-	}
+// operations; callers and agents cannot be asked for. What is in theirs, of [Store.Sums] of the same query elsewhere, stands for
+// what this store has of that time.
+func (s *Store) Top(q Query, by string, n int, theirs ...Sums) ([]Operation, error) {
+	q = q.operations()
 	c, err := q.cube()
 	if err != nil {
 		return nil, err
@@ -51,19 +69,11 @@ func (s *Store) Top(q Query, by string, n int) ([]Operation, error) {
 		return nil, fmt.Errorf("%w: order %q: use calls, errors, slow, p99, time or bytes", ErrQuery, by)
 	}
 	p := s.windowPlan(c, q.From, q.To)
-	found := grouped{}
-	err = s.scan(p, c, q.Resource, scanner{
-		seen: func(int64) {},
-		pick: func(_ int64, resource, kind string, k []byte) *sum {
-			if !q.matches(c, k) {
-				return nil
-			}
-			return found.sum(resource, kind, k)
-		},
-	})
+	found, err := s.groupedBy(&q, c, p, theirs)
 	if err != nil {
 		return nil, err
 	}
+	p = s.began(p, theirs)
 	var out []Operation
 	found.each(func(resource, kind, k string, of *sum) {
 		group, op, _ := strings.Cut(k, keySep)
@@ -86,22 +96,22 @@ type Edge struct {
 	Point
 }
 
-// Edges returns who called what in a window, by application, data centre, resource and group.
-func (s *Store) Edges(from, to time.Time) ([]Edge, error) {
-	q := Query{From: from, To: to, Application: "*"}
+// EdgesQuery is what [Store.Edges] asks for, for [Store.Known] and [Store.Sums].
+func EdgesQuery(from, to time.Time) Query { return Query{From: from, To: to, Application: "*"} }
+
+// Edges returns who called what in a window, by application, data centre, resource and group. See [Store.Top] for theirs.
+func (s *Store) Edges(from, to time.Time, theirs ...Sums) ([]Edge, error) {
+	q := EdgesQuery(from, to)
 	c, err := q.cube()
 	if err != nil {
 		return nil, err
 	}
 	p := s.windowPlan(c, from, to)
-	found := grouped{}
-	err = s.scan(p, c, "", scanner{
-		seen: func(int64) {},
-		pick: func(_ int64, resource, kind string, k []byte) *sum { return found.sum(resource, kind, k) },
-	})
+	found, err := s.groupedBy(&q, c, p, theirs)
 	if err != nil {
 		return nil, err
 	}
+	p = s.began(p, theirs)
 	var out []Edge
 	found.each(func(resource, kind, k string, of *sum) {
 		application, rest, _ := strings.Cut(k, keySep)

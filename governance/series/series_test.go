@@ -60,6 +60,10 @@ func TestQueriesTellApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		longer, err := f.Edges(epoch.Add(-time.Hour), epoch.Add(30*time.Second))
+		if err != nil || len(longer) != len(edges) || longer[0].Length != time.Minute {
+			t.Errorf("%s: with an hour before all calls, edges are those of %v, %v", when, longer[0].Length, err)
+		}
 		var got []string
 		for _, e := range edges {
 			got = append(got, fmt.Sprintf("%s %s -> %s %s %s: %d", e.Application, e.IDC, e.Kind, e.Resource, e.Group, e.Calls))

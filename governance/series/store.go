@@ -22,6 +22,8 @@ type Store struct {
 	closing chan struct{}
 	ended   chan struct{}
 	once    sync.Once
+	keptTo  time.Time  // see KeptTo
+	saving  sync.Mutex // held while missing is written
 
 	// Of the goroutine that closes slots.
 	packer packer
@@ -36,6 +38,7 @@ type Store struct {
 	memory   int64                 // bytes of blocks that are in memory only
 	degraded string
 	stats    Stats
+	missing  []Span // times of which not all reports came
 }
 
 // Open returns a store with the history that Options.Dir holds, and starts to keep it. Close must be called. A folder
@@ -77,6 +80,12 @@ func open(o Options) (*Store, error) {
 		}
 	}
 	s.retain(now)
+	if l := s.fleet.levels[0]; len(l.blocks) > 0 {
+		s.keptTo = time.Unix(l.blocks[len(l.blocks)-1].start+l.step, 0)
+	}
+	if err := s.loadMissing(); err != nil {
+		return nil, errors.Join(err, s.closeFiles())
+	}
 	return s, nil
 }
 

@@ -16,19 +16,20 @@ const (
 
 // Follower is who keeps in memory what a prefix of a store holds.
 type Follower struct {
+	Store  Store
 	Prefix string
-	After  func() int64                    // the newest revision that was applied
-	Apply  func(Batch)                     // takes over what changed
-	List   func(ctx context.Context) error // reads all anew, and applies it
-	What   string                          // in the log: "the commands"
+	Known  func() (keys []string, after int64) // what is in memory, and the newest revision that was applied
+	Apply  func(Batch)                         // takes over what changed
+	What   string                              // in the log: "the commands"
 	Log    *slog.Logger
 }
 
 // Follow applies changes until ctx ends or the store is closed. A watch that fails is replaced, after all was read anew.
-func Follow(ctx context.Context, s Store, f Follower) {
+func (f *Follower) Follow(ctx context.Context) {
 	var retry time.Duration // none after a watch that worked
 	for ctx.Err() == nil {
-		w := s.Watch(ctx, f.Prefix, f.After())
+		_, after := f.Known()
+		w := f.Store.Watch(ctx, f.Prefix, after)
 		for b := range w.C() {
 			f.Apply(b)
 			retry = 0
@@ -49,15 +50,15 @@ func Follow(ctx context.Context, s Store, f Follower) {
 	}
 }
 
-// Reread returns what a prefix holds as changes for whoever last saw revision after, and then knew of some keys: what is there, and
-// which of those are gone.
-func Reread(ctx context.Context, s Store, prefix string, after int64, known []string) (Batch, error) {
-	entries, revision, err := s.List(ctx, prefix)
+// List reads all anew and applies it, as changes: what is there, and which of the known keys are gone.
+func (f *Follower) List(ctx context.Context) error {
+	known, after := f.Known()
+	entries, revision, err := f.Store.List(ctx, f.Prefix)
 	if err != nil {
-		return Batch{}, err
+		return err
 	}
 	if revision < after {
-		return Batch{}, errors.New("the store went back: it lists an older revision than one that was seen")
+		return errors.New("the store went back: it lists an older revision than one that was seen")
 	}
 	b := Batch{Revision: revision, Changes: make([]Change, 0, len(entries))}
 	there := make(map[string]struct{}, len(entries))
@@ -70,7 +71,8 @@ func Reread(ctx context.Context, s Store, prefix string, after int64, known []st
 			b.Changes = append(b.Changes, Change{Entry: Entry{Key: key, Revision: revision}, Deleted: true})
 		}
 	}
-	return b, nil
+	f.Apply(b)
+	return nil
 }
 
 // Reign does what only the leader may do, whenever this process leads, until ctx ends or the store is closed. work returns when
