@@ -10,6 +10,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-mesh/sluice/internal/httpapi"
 )
 
 //go:embed all:dist
@@ -131,6 +133,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		head.Set("Cache-Control", "no-cache")
 		if !found {
 			f = h.index
+			announce(head, r.URL.Path)
 		}
 	}
 	f.send(w, r)
@@ -142,7 +145,7 @@ func (f *file) send(w http.ResponseWriter, r *http.Request) {
 	body, etag := f.plain, `"`+f.etag+`"`
 	if f.packed != nil {
 		head.Set("Vary", "Accept-Encoding")
-		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		if httpapi.AcceptsGzip(r.Header.Get("Accept-Encoding")) {
 			head.Set("Content-Encoding", "gzip")
 			body, etag = f.packed, `"`+f.etag+`-gzip"`
 		}
@@ -157,23 +160,6 @@ func (f *file) send(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(body) // the visitor went away: nobody is left to tell
 	}
-}
-
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3) as far as it concerns gzip.
-func acceptsGzip(header string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		coding, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if c := strings.TrimSpace(coding); c != "gzip" && c != "*" {
-			continue
-		}
-		weight, found := strings.CutPrefix(strings.TrimSpace(params), "q=")
-		if !found {
-			return true
-		}
-		q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
-		return err == nil && q > 0
-	}
-	return false
 }
 
 // holds reports whether a list of entity tags has the one given (weak comparison, RFC 9110, 8.8.3.2).

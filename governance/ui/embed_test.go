@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -176,5 +177,32 @@ func TestTheBuildIsSmall(t *testing.T) {
 func TestABuildWithoutThePageIsAnError(t *testing.T) {
 	if _, err := load(fstest.MapFS{"icon.svg": {}}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// What the header of a page announces is what public/start.js asks for: else the browser would ask for it twice, or in vain.
+func TestPagesAnnounceWhatTheirScriptAsksFor(t *testing.T) {
+	h := handler(t)
+	script, err := fs.ReadFile(Files(), "start.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := regexp.MustCompile(`'(/[a-z]*)': '([a-z?]+)'`).FindAllSubmatch(script, -1)
+	if len(table) != len(data) {
+		t.Fatalf("start.js has %d pages, the header %d", len(table), len(data))
+	}
+	for _, row := range table {
+		want := []string{link("/v1/me"), link("/v1/" + string(row[2]))}
+		if got := get(h, http.MethodGet, string(row[1])).Header.Values("Link"); !slices.Equal(got, want) {
+			t.Errorf("%s announces %q, its script asks for %q", row[1], got, want)
+		}
+	}
+	if got := get(h, http.MethodGet, "/resources/feed-cache").Header.Values("Link"); !slices.Equal(got, []string{link("/v1/me")}) {
+		t.Errorf("the page of a resource announces %q", got)
+	}
+	for _, path := range []string{"/login", "/start.js"} {
+		if got := get(h, http.MethodGet, path).Header.Values("Link"); len(got) > 0 {
+			t.Errorf("%s announces %q", path, got)
+		}
 	}
 }

@@ -11,6 +11,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 400,
+    // What the first page needs is one script, whatever the other pages share with it: requests wait for each other.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'index', test: /./, tags: ['$initial'] }] } } },
   },
   server: {
     host: '127.0.0.1',

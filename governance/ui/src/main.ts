@@ -1,5 +1,9 @@
 import { mount } from 'svelte'
 import './app.css'
 import App from './App.svelte'
+import { early } from './lib/api'
 
-mount(App, { target: document.getElementById('app')! })
+/** How long (ms) the page waits for its first data before it shows what stands around it. */
+const patience = 400
+
+void early(patience).then(() => mount(App, { target: document.getElementById('app')! }))

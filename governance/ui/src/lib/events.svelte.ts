@@ -1,10 +1,10 @@
 // The one stream of events. It is closed while the tab is hidden and opened when it is seen again; then everything on the
 // page is read anew, since what happened between is not known.
 import { clock } from './clock.svelte'
-import type { Health } from './types'
+import type { Said } from './types'
 
-export type LiveRow = [calls: number, errors: number, p50: number, p99: number, health: Health]
-export interface Alert { id: number; severity: 'ok' | 'warn' | 'bad'; what: string; resource?: string }
+export type LiveRow = [calls: number, errors: number, p50: number, p99: number]
+export interface Alert { id: number; severity: 'ok' | 'warn' | 'bad'; what: string; whatSay?: Said; resource?: string }
 type State = 'connecting' | 'live' | 'lost' | 'paused'
 type Listener = (topics: ReadonlySet<string> | 'all') => void
 

@@ -43,11 +43,9 @@ export function rate(n: number | undefined): string {
   return `${digits(n / 1e6)}M`
 }
 
-const wholeFormat = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
-
-/** A count: "12,345". */
+/** A count: "12,345". By hand: to make the first Intl.NumberFormat takes a browser longer than to draw a page of numbers. */
 export function whole(n: number | undefined): string {
-  return wholeFormat.format(n ?? 0)
+  return String(Math.round(n ?? 0)).replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
 /** A share from 0 to 1. Close to 1 it shows what is missing: 99.98 % is not 100 %. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { agentState } from './agents'
+import { agentState, clockAhead } from './agents'
 import { command, quote, request, undo } from './cli'
 import { folded, lines } from './diff'
 import { countdown, latency, moment, nanos, percent, rate, span, value, whole } from './format'
@@ -9,6 +9,12 @@ import { ask, columns, step, windows } from './series'
 import { matches, sorted } from './table'
 import { labels, layout } from './topology'
 import type { Agent, Resource, Topology } from './types'
+
+describe('clocks of agents', () => {
+  it('are ahead or behind', () => {
+    expect(['1h0m0.5s', '-24h', '0s', '-12ms', undefined].map((clock) => clockAhead({ clock } as Agent))).toEqual([3600500, -86400e3, 0, -12, NaN])
+  })
+})
 
 describe('format', () => {
   it('reads durations', () => {
@@ -140,6 +146,7 @@ describe('tables', () => {
 
 describe('topology', () => {
   const t: Topology = {
+    partial: false, away: [],
     applications: [{ name: 'a', agents: 1 }, { name: 'b', agents: 2 }, { name: 'idle', agents: 1 }],
     resources: [{ name: 'x', kind: 'redis', groups: ['yf', 'tc'], health: 'ok' }, { name: 'y', kind: 'mysql', health: 'bad' }],
     edges: [

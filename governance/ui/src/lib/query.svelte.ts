@@ -1,6 +1,7 @@
 // Reads that stay current: read again when the centre says that one of their topics changed, at most once a second. The last
 // answer of an address is kept, so that going back shows something at once.
-import { ApiError, call } from './api'
+import { untrack } from 'svelte'
+import { ApiError, call, take } from './api'
 import { events } from './events.svelte'
 
 const lastAnswers = new Map<string, unknown>()
@@ -20,33 +21,26 @@ function remember(path: string, data: unknown): void {
   if (lastAnswers.size > keptAnswers) lastAnswers.delete(lastAnswers.keys().next().value!)
 }
 
-/** Reads that were begun before the component that needs them is there. */
-const early = new Map<string, Promise<unknown>>()
-
-/** Begins a read at once; the first query of this path takes its answer. */
-export function begin(path: string): void {
-  const answer = call<unknown>('GET', path)
-  answer.catch(() => {}) // the query asks again and says why
-  early.set(path, answer)
-}
-
 /** Forgets all answers: another person may log in. */
 export function forget(): void {
   lastAnswers.clear()
 }
 
 /**
- * Reads path while the component stands. A topic may end in `*`. With `every` (ms) it is read at that pace too, for figures
+ * Reads path while the component stands; what is known of it is there at once. A topic may end in `*`. With `every` (ms) it is read at that pace too, for figures
  * that change all the time; not while the tab is hidden.
  */
 export function query<T>(path: () => string | null, topics: () => string[], every = 0): Query<T> {
-  let data = $state.raw<T>()
+  const first = untrack(path)
+  const taken = first === null ? undefined : take<T>(first)
+  if (first !== null && taken) remember(first, taken)
+  let data = $state.raw<T | undefined>(first === null ? undefined : (lastAnswers.get(first) as T | undefined))
   let error = $state.raw<ApiError>()
   let loading = $state(false)
-  let current: string | null = null
+  let current = taken ? first : null
   let abort: AbortController | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
-  let last = 0
+  let last = taken ? Date.now() : 0
 
   async function load(): Promise<void> {
     const at = current
@@ -58,9 +52,7 @@ export function query<T>(path: () => string | null, topics: () => string[], ever
     loading = true
     last = Date.now()
     try {
-      const begun = early.get(at) as Promise<T> | undefined
-      early.delete(at)
-      const answer = await (begun?.catch(() => undefined)) ?? (await call<T>('GET', at, { signal: mine.signal }))
+      const answer = await call<T>('GET', at, { signal: mine.signal })
       if (mine.signal.aborted) return
       remember(at, answer)
       data = answer

@@ -13,7 +13,9 @@ export interface Column<Row> {
   size?: 'xs' | 's' | 'm' | 'l' | 'xl'
 }
 
-const collator = new Intl.Collator(undefined, { numeric: true })
+/** Made when texts are first compared: that takes a browser milliseconds, and the first view orders by numbers. */
+let collator: Intl.Collator | undefined
+const compared = (a: string, b: string): number => (collator ??= new Intl.Collator(undefined, { numeric: true })).compare(a, b)
 
 /** A sorted copy; equal rows stay in their order. Without a column the rows as they are. */
 export function sorted<Row>(rows: Row[], by: Column<Row> | undefined, down: boolean): Row[] {
@@ -21,7 +23,7 @@ export function sorted<Row>(rows: Row[], by: Column<Row> | undefined, down: bool
   const of = by.sort
   const keyed = rows.map((row, i) => ({ row, i, k: of(row) }))
   keyed.sort((a, b) => {
-    const c = typeof a.k === 'number' && typeof b.k === 'number' ? a.k - b.k : collator.compare(String(a.k), String(b.k))
+    const c = typeof a.k === 'number' && typeof b.k === 'number' ? a.k - b.k : compared(String(a.k), String(b.k))
     return (down ? -c : c) || a.i - b.i
   })
   return keyed.map((x) => x.row)

@@ -10,19 +10,26 @@ export interface Rights { view: boolean; edit: boolean; publish: boolean; comman
 export interface Role { role: string; select?: Selector }
 export interface Me { name: string; roles: Role[]; rights: Rights; center: string; version: string; cluster: string; oidc?: boolean }
 
-export interface Action { label: string; cli?: string; link?: string }
+/** What a sentence of the centre says, for other languages than English. */
+export interface Said { code: string; with?: Record<string, string | number | Said> }
+export interface Action { label: string; labelSay?: Said; cli?: string; link?: string }
 export interface Problem {
   id: string
   severity: 'warn' | 'bad'
   resource?: string
   agent?: string
+  center?: string
   group?: string
   what: string
+  whatSay?: Said
   since: string
   why?: string
+  whySay?: Said
   do?: Action[]
 }
 export interface Change { at: string; author: string; what: string; target?: string; why?: string; link: string; undo?: string }
+/** A centre that lives and is not heard: of its agents is known what was so at `since`. */
+export interface Away { center: string; since?: string; why: string }
 export interface Overview {
   state: 'ok' | 'warn' | 'bad'
   problems: Problem[]
@@ -33,6 +40,7 @@ export interface Overview {
   }
   totals: { calls: number; errors: number; p99: Duration }
   spark: { t: number | string; calls: number; errors: number }[]
+  away: Away[]
 }
 
 export interface GroupRow {
@@ -61,6 +69,24 @@ export interface Resource {
   agents: AgentsCount
   health: Health
   why?: string
+  whySay?: Said
+}
+/** What the catalogue shows of a resource. */
+export interface Line {
+  name: string
+  kind: string
+  source: Resource['source']
+  labels?: Record<string, string>
+  detail?: string
+  rate: Rate
+  success: number
+  latency: { p50: Duration; p99: Duration }
+  commands: number
+  groups: { name: string; weight: number; sound: number; of: number }[]
+  agents: AgentsCount
+  health: Health
+  why?: string
+  whySay?: Said
 }
 export interface Origin { path: string; from: string; value: unknown }
 export interface Refusal { agent?: string; resource?: string; path?: string; message: string }
@@ -69,6 +95,7 @@ export interface ResourceDetail extends Resource {
   endpoints?: Endpoint[]
   commandsActive?: Command[]
   origins?: Origin[]
+  away: Away[]
   applied?: { hash?: string; agents?: number; applied: number; refused: Refusal[]; behind: string[] }
 }
 export interface Endpoint {
@@ -92,6 +119,7 @@ export interface DryRun {
   diff?: DiffLine[]
   agents?: string[]
   text?: string[]
+  textSay?: Said[]
 }
 
 export type Spec = Record<string, unknown> & { groups?: Record<string, { idc?: string; weight?: number; endpoints?: unknown[] }> }
@@ -130,14 +158,18 @@ export interface Command extends Omit<Order, 'for'> {
   ended?: string
   how?: string
   by?: string
+  /** Where agents found it, which is where it can be taken back; none: it is the centre's. */
+  origin?: string
+  /** Why it is not in force. */
+  problem?: string
 }
 export interface Effect {
   agents?: string[]
   resources?: { name: string; calls: number; before?: Record<string, number>; after?: Record<string, number> }[]
 }
-export interface Preview { command?: Command; text?: string[]; effect?: Effect; warnings?: string[] }
+export interface Preview { command?: Command; text?: string[]; textSay?: Said[]; effect?: Effect; warnings: string[]; warningsSay: Said[] }
 
-export interface Check { name: string; ok: boolean; warning?: boolean; detail?: string }
+export interface Check { name: string; ok: boolean; warning?: boolean; detail?: string; detailSay?: Said[] }
 export interface Stage {
   name: string; share?: string; agents?: string[]; bake?: Duration; state?: string; started?: string
   applied?: number; of?: number; guards?: GuardState[]
@@ -153,17 +185,23 @@ export interface Plan {
   checks?: Check[]; steps: PlanStep[]; stages?: Stage[]; guards?: Guards; for?: Duration
 }
 export interface PlanPreview {
-  checks?: Check[]; warnings?: string[]
-  steps?: { command?: Order; text?: string[] | string; agents?: string[] | number; resources?: string[] }[]
+  checks: Check[]; warnings: string[]; warningsSay: Said[]
+  steps?: { command?: Order; text?: string[]; textSay?: Said[]; agents?: string[] | number; resources?: string[] }[]
 }
 export interface Release {
   id: string; resource: string; from: number; to: number; author: string; why?: string; state: string
   created?: string; stages: Stage[]; diff?: DiffLine[]
 }
 
+/** Another centre of the same store. */
+export interface Center { name: string; address: string; gone?: boolean; heard: boolean; since?: string; why?: string }
+/** `center` is the one that answers. */
+export interface Agents { agents: Agent[]; revision: number; center: string; centers: Center[]; away: Away[] }
 export interface Agent {
-  name: string; application: string; idc?: string; version: string; host?: string; labels?: Record<string, string>
+  name: string; application: string; idc?: string; version: string; host?: string; center: string; labels?: Record<string, string>
   connected: boolean; since?: string; seen?: string; uptime?: Duration; ready: boolean; draining?: boolean
+  /** How far its clock is ahead of the centre's: "-1h" when it is behind. clockOff: too far. */
+  clock?: string; clockOff?: boolean
   detail?: string; stale?: string; revision: number; behind: boolean | number; resources: number
   wants?: string[]; owns?: (string | { name: string; also?: boolean })[]; refused?: Refusal[]; pinned?: number; rate: Rate
 }
@@ -177,8 +215,12 @@ export interface Topology {
   applications: { name: string; idcs?: string[]; agents: number }[]
   resources: { name: string; kind: string; groups?: (string | { name: string })[]; health: Health }[]
   edges: { application: string; idc?: string; resource: string; group?: string; calls: number; errors: number; p99: Duration | number }[]
+  /** There were calls that no centre knows. */
+  partial: boolean
+  away: Away[]
 }
-export interface Point { t: number; calls: number; errors: number; p50: number; p95: number; p99: number; p999: number; max?: number }
+export interface Operations { operations: Operation[]; partial: boolean; away: Away[] }
+export interface Point { t: number; gap?: boolean; partial?: boolean; calls: number; errors: number; p50: number; p95: number; p99: number; p999: number; max?: number }
 export interface Series { step: Duration | number; points: Point[] }
 
 export interface AuditEntry { n: number; at: string; center: string; who: string; what: string; target?: string; why?: string; keys?: { key: string; before?: number; value: string }[]; hash: string }
@@ -192,4 +234,5 @@ export interface Secret { name: string; resources?: string[]; author: string; ch
 export interface Observed {
   time: string; agent?: string; op: string; class: string; caller?: string; group?: string; endpoint?: string
   outcome: string; latency: Duration; text?: string; fault?: string
+  stages?: Record<string, number> // in µs: 'receive-us' and so on, 'total-us'
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { common } from '../words/common'
 import { forms } from '../words/forms'
 import { pages } from '../words/pages'
+import { says } from '../words/says'
 import { fill, words } from './words'
 
 const places = (s: string) => [...s.matchAll(/\{(\w+)/g)].map((m) => m[1]!).filter((v, i, all) => all.indexOf(v) === i).sort()
@@ -14,7 +15,7 @@ function sources(dir: string): string[] {
 
 describe('the dictionary', () => {
   it('has each key once', () => {
-    expect(Object.keys(words)).toHaveLength(Object.keys(common).length + Object.keys(pages).length + Object.keys(forms).length)
+    expect(Object.keys(words)).toHaveLength(Object.keys(common).length + Object.keys(pages).length + Object.keys(forms).length + Object.keys(says).length)
   })
   for (const [key, [en, zh]] of Object.entries(words)) {
     it(`${key} is there in both languages, with the same places`, () => {
@@ -28,7 +29,7 @@ describe('the dictionary', () => {
   }
   it('has no key that nothing uses', () => {
     const text = sources(join(__dirname, '..')).map((f) => readFileSync(f, 'utf8')).join('\n')
-    const built = ['live.', 'theme.', 'term.', 'source.', 'agentstate.', 'plan.', 'release.', 'role.', 'lack.']
+    const built = ['live.', 'spent.', 'theme.', 'term.', 'source.', 'agentstate.', 'plan.', 'release.', 'role.', 'lack.', 'says.', 'error.', 'check.']
     expect(Object.keys(words).filter((k) => !text.includes(`'${k}'`) && !built.some((b) => k.startsWith(b)))).toEqual([])
   })
 })

@@ -3,8 +3,9 @@
 import { common } from '../words/common'
 import { forms } from '../words/forms'
 import { pages } from '../words/pages'
+import { says } from '../words/says'
 
-export const words = { ...common, ...pages, ...forms } as const
+export const words = { ...common, ...pages, ...forms, ...says } as const
 export type Key = keyof typeof words
 export type Params = Record<string, string | number>
 
