@@ -1,8 +1,14 @@
 package main
 
-// Kinds of resources and filters that this binary knows. A new one is one more line.
+// Kinds of resources, registries and filters that this binary knows. A new one is one more line.
 import (
+	_ "github.com/sluice-mesh/sluice/agent/discovery/consul"
+	_ "github.com/sluice-mesh/sluice/agent/discovery/etcd"
+	_ "github.com/sluice-mesh/sluice/agent/discovery/zookeeper"
 	_ "github.com/sluice-mesh/sluice/agent/filter/standard"
+	_ "github.com/sluice-mesh/sluice/resources/grpc"
+	_ "github.com/sluice-mesh/sluice/resources/http"
+	_ "github.com/sluice-mesh/sluice/resources/motan"
 	_ "github.com/sluice-mesh/sluice/resources/mysql"
 	_ "github.com/sluice-mesh/sluice/resources/redis"
 )

@@ -123,7 +123,7 @@ func (v *mockCmd) Run(h *host) error {
 
 type drainCmd struct {
 	Resource string `arg:"" help:"Resource of the endpoint."`
-	Endpoint string `arg:"" help:"Address of the endpoint, as sluice get endpoints shows it."`
+	Endpoint string `arg:"" help:"Address of the endpoint, as sluice get endpoints shows it; * stands for anything."`
 	order
 }
 

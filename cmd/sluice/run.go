@@ -28,6 +28,7 @@ type grammar struct {
 	Agent      agentCmd      `cmd:"" help:"Run the agent. SIGTERM drains, a second one stops now; SIGHUP reads the file again."`
 	Center     centerCmd     `cmd:"" help:"Run the governance centre; or print links and tokens for it."`
 	Check      checkCmd      `cmd:"" help:"Check config files: every error with file, line, column, and what would be right."`
+	Import     importCmd     `cmd:"" help:"Turn configs of other programs into ours."`
 	Get        getCmd        `cmd:"" help:"List resources, endpoints, operations, sessions, commands or agents."`
 	Switch     switchCmd     `cmd:"" help:"Move traffic between the groups of a resource."`
 	Degrade    degradeCmd    `cmd:"" help:"Answer calls instead of making them."`

@@ -291,6 +291,49 @@ func TestObservePrintsLiveCalls(t *testing.T) {
 	}
 }
 
+// A trace shows what each call's time went to, ends by itself and sums up.
+func TestObserveTraces(t *testing.T) {
+	s := newScript(t)
+	s.sluice([]string{"version"}) // sets the environment
+	for _, output := range []string{"text", "json"} {
+		var out lockedBuffer
+		h := &host{env: func(k string) string { return s.env[k] }, stdout: &out, stderr: io.Discard, signals: quiet, version: "v"}
+		done := make(chan int, 1)
+		go func() {
+			done <- run(context.Background(), h, []string{"observe", "cache", "--trace", "-o", output, "--match", "op=GET", "--for", "1s"})
+		}()
+		for ended := false; !ended; {
+			s.call("cache", "GET k")
+			select {
+			case code := <-done:
+				if code != 0 {
+					t.Errorf("exit %d", code)
+				}
+				ended = true
+			default:
+			}
+		}
+		text := out.String()
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		last := lines[len(lines)-1]
+		switch output {
+		case "text":
+			if !strings.HasPrefix(lines[0], "TIME          RECEIVE") || !strings.Contains(lines[1], "  GET k  ") || strings.Count(text, "TIME ") != 1 ||
+				!strings.HasPrefix(lines[len(lines)-2], "P50/P99  CALLS") || !strings.HasPrefix(last, "GET ") || !strings.HasSuffix(last, "%") {
+				t.Errorf("printed %q", text)
+			}
+		case "json":
+			if !strings.Contains(lines[0], `"stages":{"receive-us":`) || !strings.HasPrefix(last, `{"summary":{"op":"GET","calls":`) {
+				t.Errorf("printed %q", text)
+			}
+		}
+	}
+	h := &host{env: func(k string) string { return s.env[k] }, stdout: io.Discard, stderr: io.Discard, signals: quiet, version: "v"}
+	if code := run(context.Background(), h, []string{"observe", "cache", "--sample", "0%"}); code != exitUsage {
+		t.Errorf("a share of nothing: exit %d", code)
+	}
+}
+
 func TestObserveEndsAtASignal(t *testing.T) {
 	s := newScript(t)
 	signals := make(chan os.Signal, 1)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -74,10 +75,15 @@ func (v *topCmd) draw(ctx context.Context, h *host, c *cli.Client, st cli.Style,
 type observeCmd struct {
 	Resource   string             `arg:"" help:"Resource to watch."`
 	SlowerThan resources.Duration `help:"Only calls that took longer than this." placeholder:"TIME"`
+	Trace      bool               `help:"Show what the time of each call went to, stage by stage, and at the end of each operation: p50 and p99 of the stages, and which took the most."`
+	Sample     resources.Percent  `default:"100%" help:"Share of the calls to watch, chosen at random." placeholder:"SHARE"`
+	For        resources.Duration `help:"End after this time." placeholder:"TIME"`
 	Count      int                `short:"n" help:"End after this many calls." placeholder:"N"`
 	Output     string             `short:"o" enum:"text,json" default:"text" help:"text or json (one object a line)."`
 	selection
 	remote
+
+	summary cli.TraceSummary
 }
 
 // Run prints calls until it is interrupted.
@@ -85,19 +91,30 @@ func (v *observeCmd) Run(h *host) error {
 	if _, err := v.match(); err != nil {
 		return err
 	}
+	if v.Sample <= 0 {
+		return &cli.UsageError{Text: "--sample: use more than 0%"}
+	}
 	query := url.Values{"resource": {v.Resource}, "match": v.Match}
 	if v.SlowerThan > 0 {
 		query.Set("slower-than", v.SlowerThan.String())
 	}
+	if v.Sample < 100 { // older agents do not know it
+		query.Set("sample", v.Sample.String())
+	}
 	return v.with(func(c *cli.Client) error {
 		ctx, wait := h.interrupted()
 		defer wait()
+		if v.For > 0 {
+			bounded, cancel := context.WithTimeout(ctx, v.For.D())
+			defer cancel()
+			ctx = bounded
+		}
 		st, seen := h.style(), 0
-		return c.Stream(ctx, "/v1/observe", query, func(event string, data []byte) error {
+		err := c.Stream(ctx, "/v1/observe", query, func(event string, data []byte) error {
 			if event != "call" {
 				return v.missing(h, data)
 			}
-			if err := v.print(h, st, data); err != nil {
+			if err := v.print(h, st, data, seen); err != nil {
 				return err
 			}
 			if seen++; seen == v.Count {
@@ -105,11 +122,27 @@ func (v *observeCmd) Run(h *host) error {
 			}
 			return nil
 		})
+		return cmp.Or(v.sumUp(h, st), err)
 	})
 }
 
-func (v *observeCmd) print(h *host, st cli.Style, data []byte) error {
-	if v.Output == "json" {
+// sumUp prints what a trace found.
+func (v *observeCmd) sumUp(h *host, st cli.Style) error {
+	switch {
+	case !v.Trace:
+		return nil
+	case v.Output == "json":
+		return v.summary.WriteJSON(h.stdout)
+	}
+	if v.summary.Len() > 0 {
+		fmt.Fprintln(h.stdout)
+	}
+	return v.summary.Write(h.stdout, st)
+}
+
+// print prints a call; n were printed before.
+func (v *observeCmd) print(h *host, st cli.Style, data []byte, n int) error {
+	if v.Output == "json" && !v.Trace {
 		_, err := fmt.Fprintf(h.stdout, "%s\n", data)
 		return err
 	}
@@ -117,9 +150,27 @@ func (v *observeCmd) print(h *host, st cli.Style, data []byte) error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("%s sends events that cannot be read: %w", v.At, err)
 	}
-	_, err := fmt.Fprintln(h.stdout, cli.EventLine(&e, st))
+	line := ""
+	switch {
+	case v.Output == "json":
+		line = string(data)
+	case v.Trace:
+		line = cli.TraceLine(&e, st)
+	default:
+		line = cli.EventLine(&e, st)
+	}
+	if v.Trace {
+		v.summary.Add(&e)
+		if v.Output == "text" && n%headEvery == 0 && (n == 0 || st.Terminal) {
+			fmt.Fprintln(h.stdout, cli.TraceHead(st))
+		}
+	}
+	_, err := fmt.Fprintln(h.stdout, line)
 	return err
 }
+
+// headEvery is after how many lines a terminal shows the headings again.
+const headEvery = 40
 
 // missing says on stderr that calls are missing.
 func (v *observeCmd) missing(h *host, data []byte) error {

@@ -314,3 +314,17 @@ func TestEncodeKeepsTheOrderOfKeys(t *testing.T) {
 		t.Error("xml")
 	}
 }
+
+func TestAgentsClocksThatAreOffAreShown(t *testing.T) {
+	var out bytes.Buffer
+	AgentTable([]Agent{
+		{Name: "right", Clock: "-12ms"}, {Name: "ahead", Clock: "59m59.998s", ClockOff: true}, {Name: "behind", Clock: "-24h", ClockOff: true},
+		{Name: "alone"}, {Name: "strange", Clock: "\x1b[2J", ClockOff: true},
+	}).Write(&out, Style{})
+	for i, want := range []string{"CLOCK", "-", "1h0m ahead", "1d0h behind", "-", "?[2J"} {
+		line := strings.Split(out.String(), "\n")[i]
+		if !strings.HasSuffix(line, " "+want) {
+			t.Errorf("%q does not end with %q", line, want)
+		}
+	}
+}

@@ -167,7 +167,23 @@ func CommandTable(list []Command, now time.Time) *Table {
 		if c.Expires != nil {
 			left = Duration(max(0, c.Expires.Sub(now).Round(time.Second)))
 		}
-		t.Row(c.ID, c.Type, c.Target(), c.Summary, match, c.Author, c.Created.Local().Format("01-02 15:04:05"), left, c.Why)
+		by, why := c.Author, c.Why
+		if c.Origin != "" {
+			left = "until gone there"
+			if !strings.Contains(by, c.Origin) { // a centre's author says it
+				by += " (" + c.Origin + ")"
+			}
+		}
+		if c.Problem != "" {
+			left = "not in force"
+			if !strings.Contains(why, c.Problem) {
+				why = strings.TrimLeft(why+": "+c.Problem, ": ")
+			}
+		}
+		t.Row(c.ID, c.Type, c.Target(), c.Summary, match, by, c.Created.Local().Format("01-02 15:04:05"), left, why)
+		if c.Problem != "" {
+			t.Paint(7, Bad)
+		}
 	}
 	return t
 }
@@ -189,11 +205,28 @@ func (a *Agent) state() (string, Paint) {
 
 // AgentTable lists agents.
 func AgentTable(list []Agent) *Table {
-	t := NewTable("NAME", "APPLICATION", "IDC", "VERSION", "UP", "STATE", "REVISION>", "RESOURCES>")
+	t := NewTable("NAME", "APPLICATION", "IDC", "VERSION", "UP", "STATE", "REVISION>", "RESOURCES>", "CLOCK")
 	for _, a := range list {
 		state, paint := a.state()
-		t.Row(a.Name, a.Application, a.IDC, a.Version, age(a.Uptime), state, strconv.FormatUint(a.Revision, 10), strconv.Itoa(a.Resources))
+		t.Row(a.Name, a.Application, a.IDC, a.Version, age(a.Uptime), state, strconv.FormatUint(a.Revision, 10), strconv.Itoa(a.Resources), a.clock())
 		t.Paint(5, paint)
+		t.Paint(8, Bad)
 	}
 	return t
+}
+
+// clock says how far an agent's clock is from the centre's, if that is too far.
+func (a *Agent) clock() string {
+	if !a.ClockOff {
+		return ""
+	}
+	d, err := time.ParseDuration(a.Clock)
+	switch far := Duration(d.Abs().Round(time.Second)); {
+	case err != nil:
+		return Clean(a.Clock)
+	case d < 0:
+		return far + " behind"
+	default:
+		return far + " ahead"
+	}
 }

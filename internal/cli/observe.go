@@ -12,11 +12,7 @@ func EventLine(e *Event, st Style) string {
 	var b strings.Builder
 	b.WriteString(st.Text(Dim, e.Time.Local().Format("15:04:05.000")))
 	b.WriteString("  ")
-	text := Clean(e.Text)
-	if !strings.HasPrefix(text, e.Op) {
-		text = strings.TrimSpace(Clean(e.Op) + " " + text)
-	}
-	b.WriteString(text)
+	b.WriteString(callText(e))
 	b.WriteString("  ")
 	b.WriteString(st.Text(outcomePaint(e.Outcome), Clean(e.Outcome)))
 	b.WriteString("  " + short(e.Latency))
@@ -46,6 +42,15 @@ func EventLine(e *Event, st Style) string {
 		b.WriteString("  " + st.Text(Bad, Clean(e.Fault)))
 	}
 	return b.String()
+}
+
+// callText is the request, which begins with its operation.
+func callText(e *Event) string {
+	text := Clean(e.Text)
+	if !strings.HasPrefix(text, e.Op) {
+		text = strings.TrimSpace(Clean(e.Op) + " " + text)
+	}
+	return text
 }
 
 func outcomePaint(outcome string) Paint {

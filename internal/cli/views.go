@@ -110,6 +110,8 @@ type Command struct {
 	Matching string     `json:"matching"` // the match as K=V pairs
 	Author   string     `json:"author"`
 	Why      string     `json:"why"`
+	Origin   string     `json:"origin"`  // where it was found, of one that was given elsewhere
+	Problem  string     `json:"problem"` // why one that was found is not in force
 	Created  time.Time  `json:"created"`
 	Expires  *time.Time `json:"expires"`
 	On       []string   `json:"resources"` // at a centre: those that it is for now
@@ -144,6 +146,8 @@ type Agent struct {
 	Connected *bool      `json:"connected"`
 	Behind    bool       `json:"behind"`
 	Stale     *time.Time `json:"stale"`
+	Clock     string     `json:"clock"`    // how far its clock is ahead, "-1h" when it is behind
+	ClockOff  bool       `json:"clockOff"` // too far
 }
 
 // Preview is the answer of POST /v1/commands?dry-run=true.
@@ -170,4 +174,15 @@ type Event struct {
 	Text     string    `json:"text"`
 	Fault    string    `json:"fault"`
 	Agent    string    `json:"agent"` // that a centre has it from
+	Stages   Stages    `json:"stages"`
+}
+
+// Stages is what the time of an [Event] went to, in µs. They add up to Total.
+type Stages struct {
+	Receive int64 `json:"receive-us"`
+	Route   int64 `json:"route-us"`
+	Send    int64 `json:"send-us"`
+	Wait    int64 `json:"wait-us"`
+	Reply   int64 `json:"reply-us"`
+	Total   int64 `json:"total-us"`
 }
