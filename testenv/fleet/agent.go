@@ -173,6 +173,9 @@ func (a *Agent) hello() *control.Hello {
 		h.Kinds = []string{"redis"}
 	}
 	copied := *h
+	if copied.Now == 0 {
+		copied.Now = time.Now().UnixMilli()
+	}
 	return &copied
 }
 
@@ -216,7 +219,7 @@ func (s *session) beat(ctx context.Context, heartbeat time.Duration, reports <-c
 		case d := <-reports:
 			report.Reset(d)
 		case <-ping.C:
-			err = s.raw(control.TypePing, nil)
+			err = s.send(control.TypePing, control.Clock{Now: time.Now().UnixMilli()})
 		case <-report.C:
 			if s.a.Report != nil {
 				err = s.raw(control.TypeReport, s.a.Report())

@@ -28,6 +28,9 @@ import (
 // spiffe is what the URI of an agent's certificate starts with.
 const spiffe = "spiffe://sluice/agent/"
 
+// serverName is what the certificate of every centre names.
+const serverName = "center.sluice"
+
 // Authority makes the certificates of a test: it is the centre's CA.
 type Authority struct {
 	cert *x509.Certificate
@@ -116,8 +119,8 @@ func (a *Authority) sign(t *x509.Certificate) (tls.Certificate, error) {
 
 // Server is the TLS of a centre.
 func (a *Authority) Server() (*tls.Config, error) {
-	t := template("center.sluice")
-	t.DNSNames, t.ExtKeyUsage = []string{"center.sluice"}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	t := template(serverName)
+	t.DNSNames, t.ExtKeyUsage = []string{serverName}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	cert, err := a.sign(t)
 	return &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13,
@@ -130,7 +133,7 @@ func (a *Authority) Agent(name string) (*tls.Config, error) {
 	t := template(name)
 	t.URIs, t.ExtKeyUsage = []*url.URL{{Scheme: "spiffe", Host: "sluice", Path: "/agent/" + name}}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	cert, err := a.sign(t)
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: a.pool, ServerName: "center.sluice", MinVersion: tls.VersionTLS13}, err
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: a.pool, ServerName: serverName, MinVersion: tls.VersionTLS13}, err
 }
 
 // Dialer returns what an Agent dials with.

@@ -29,6 +29,9 @@ type Agent struct {
 	Race   bool     // build with the race detector; only without Binary
 	Args   []string // further arguments, after `agent -c FILE`
 	Env    []string // "K=V"
+	// Clock, if set, is how far its time of day is ahead of the true one, in whole seconds; it may be negative, and moved by
+	// Process.SetClock.
+	Clock *time.Duration
 	// NoWait returns at once: for tests of agents that must not become ready. Use AgentProcess.AwaitReady.
 	NoWait bool
 }
@@ -62,7 +65,7 @@ func (spec Agent) start(t TB) *AgentProcess {
 	}}
 	a.writeConfig(t, spec.Config)
 	args := append([]string{"agent", "-c", a.ConfigFile}, spec.Args...)
-	a.Process = newProcess(t, "agent", dir, Command{Program: binary, Args: args, Env: spec.Env}, a.Ready)
+	a.Process = newProcess(t, "agent", dir, Command{Program: binary, Args: args, Env: spec.Env, Clock: spec.Clock}, a.Ready)
 	a.launch()
 	if !spec.NoWait {
 		a.awaitReady()

@@ -1,13 +1,13 @@
 // Package server starts the real programs that tests, the demo and the bench talk to: Redis in all its arrangements,
-// MariaDB with replicas, the agent itself, and the proxies it is compared with.
+// MariaDB with replicas, etcd, ZooKeeper, Consul, Graphite, the agent itself, and the proxies it is compared with.
 //
 //	r := server.Start(t, server.Redis{Replicas: 2})
 //	m := server.Start(t, server.MariaDB{Replicas: 2})
 //	a := server.Start(t, server.Agent{Config: conf, Vars: map[string]string{"redis": r.Primary.Addr}})
 //
-// A [Spec] (Redis, MariaDB, Agent, Twemproxy, HAProxy) says what is wanted; [Start] returns its handle when it is ready to
-// serve. Everything ends with the test: [TB] is the part of testing.TB that is needed, and [Run] supplies one to
-// programs that are no tests.
+// A [Spec] (Redis, MariaDB, Etcd, ZooKeeper, Consul, Agent, Twemproxy, HAProxy, and Program for all else) says what is wanted;
+// [Start] returns its handle when it is ready to serve. Everything ends with the test: [TB] is the part of testing.TB
+// that is needed, and [Run] supplies one to programs that are no tests.
 //
 //	Spec.start -> lab (folder, ports, log) -> Process -> Launcher -> program
 //	                                          Kill Stop Pause Continue Restart
@@ -22,10 +22,10 @@
 // # Files and ports
 //
 // All folders are below $TMPDIR/sluice-testenv-UID: run-PID-STARTTIME/N-NAME for each thing started, ports/ with one
-// locked file for each port in use, bin/ with the built agent, mariadb-HASH with the data that every MariaDB server starts
-// from: making that takes a second, copying it hardly anything. Ports are taken from below the range that the kernel
-// uses for outgoing connections, so that a port stays ours while its server is down. The log of every process is
-// shown when its test fails.
+// locked file for each port in use, bin/ with what was built, maven/HASH with what Maven built, mariadb-HASH with the
+// data that every MariaDB server starts from: making that takes a second, copying it hardly anything. Ports are taken
+// from below the range that the kernel uses for outgoing connections, so that a port stays ours while its server is
+// down. The log of every process is shown when its test fails.
 //
 // # Invariants
 //

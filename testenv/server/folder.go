@@ -19,25 +19,47 @@ func root() string {
 }
 
 // runFolder makes this process's folder once, after clearing away what dead owners left.
-var runFolder = sync.OnceValues(func() (string, error) {
-	if err := os.MkdirAll(root(), 0o700); err != nil {
+var runFolder = sync.OnceValues(func() (string, error) { return makeRun(root()) })
+
+// memoryFolder is such a folder in memory, where the system has one; otherwise it is the same.
+var memoryFolder = sync.OnceValues(func() (string, error) {
+	const shared = "/dev/shm"
+	if s, err := os.Stat(shared); err != nil || !s.IsDir() {
+		return runFolder()
+	}
+	return makeRun(filepath.Join(shared, filepath.Base(root())))
+})
+
+func makeRun(root string) (string, error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
 		return "", err
 	}
 	start, err := startTime(os.Getpid())
 	if err != nil {
 		return "", err
 	}
-	sweep(root())
-	dir := filepath.Join(root(), fmt.Sprintf("run-%d-%d", os.Getpid(), start))
+	sweep(root)
+	dir := filepath.Join(root, fmt.Sprintf("run-%d-%d", os.Getpid(), start))
 	return dir, os.MkdirAll(dir, 0o700)
-})
+}
 
 var folderCount atomic.Int64
 
 // newDir makes a folder for one thing named name; the caller's Process removes it.
 func newDir(t TB, name string) string {
 	t.Helper()
-	run, err := runFolder()
+	return dirIn(t, runFolder, name)
+}
+
+// memoryDir makes one for data that a program waits for the disk with: tests need no more than that it outlives the program.
+func memoryDir(t TB, name string) string {
+	t.Helper()
+	return dirIn(t, memoryFolder, name)
+}
+
+func dirIn(t TB, folder func() (string, error), name string) string {
+	t.Helper()
+	run, err := folder()
 	if err != nil {
 		t.Fatalf("make the run folder: %v", err)
 	}

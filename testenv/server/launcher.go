@@ -1,12 +1,14 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // Command is one program to run. Its addresses, files and arguments mean the same inside and outside of a container:
@@ -18,6 +20,13 @@ type Command struct {
 	Env     []string // "K=V", added to the environment
 	Dir     string   // working directory
 	Output  io.Writer
+	// Input and Answers are standard input and output of a program that is spoken to that way; nil: it reads nothing, and
+	// its standard output goes to Output as its standard error does. Files are handed to it as they are.
+	Input   io.Reader
+	Answers io.Writer
+	// Clock, if set, is how far the process' time of day is ahead of the true one, in whole seconds; it may be negative. See
+	// wallclock.go.
+	Clock *time.Duration
 }
 
 // Launcher runs programs.
@@ -34,6 +43,8 @@ type Instance interface {
 	PID() int
 	// Signal signals the whole group.
 	Signal(sig syscall.Signal) error
+	// SetClock moves the time of day of a process that was started with Command.Clock.
+	SetClock(ahead time.Duration) error
 	// Done is closed when the process has ended and its output has been written.
 	Done() <-chan struct{}
 	// State describes how it ended; valid after Done.
@@ -80,9 +91,12 @@ func (native) Launch(cmd Command) (Instance, error) {
 	c := exec.Command(path, cmd.Args...)
 	c.Dir = cmd.Dir
 	c.Env = append(os.Environ(), cmd.Env...)
-	c.Stdout, c.Stderr = cmd.Output, cmd.Output
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p := &nativeInstance{cmd: c, done: make(chan struct{})}
+	c.Stdin, c.Stdout, c.Stderr = cmd.Input, cmd.Output, cmd.Output
+	if cmd.Answers != nil {
+		c.Stdout = cmd.Answers
+	}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Ptrace: cmd.Clock != nil}
+	p := &nativeInstance{cmd: c, ahead: cmd.Clock, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go p.run(started)
 	if err := <-started; err != nil {
@@ -92,8 +106,10 @@ func (native) Launch(cmd Command) (Instance, error) {
 }
 
 type nativeInstance struct {
-	cmd  *exec.Cmd
-	done chan struct{}
+	cmd   *exec.Cmd
+	ahead *time.Duration
+	clock *wallClock // nil: it has that of the machine. Set before Launch returns
+	done  chan struct{}
 }
 
 // run starts the process and waits for it on one OS thread: the kernel sends Pdeathsig when the thread that started the
@@ -103,10 +119,24 @@ func (p *nativeInstance) run(started chan<- error) {
 	defer runtime.UnlockOSThread()
 	defer close(p.done)
 	err := p.cmd.Start()
-	started <- err
-	if err == nil {
-		_ = p.cmd.Wait() // how it ended is in ProcessState
+	if err != nil {
+		started <- err
+		return
 	}
+	if p.ahead != nil {
+		if p.clock, err = replaceClock(p.cmd.Process.Pid, *p.ahead); err != nil {
+			_ = p.cmd.Process.Kill() // it must not run with another clock than it should
+		}
+	}
+	started <- err
+	_ = p.cmd.Wait() // how it ended is in ProcessState
+}
+
+func (p *nativeInstance) SetClock(ahead time.Duration) error {
+	if p.clock == nil {
+		return errors.New("it was not started with a clock of its own")
+	}
+	return p.clock.set(ahead)
 }
 
 func (p *nativeInstance) PID() int              { return p.cmd.Process.Pid }

@@ -14,10 +14,11 @@ type Twemproxy struct {
 	ServerConnections int      // to each server; default 1, as in twemproxy itself
 }
 
-// HAProxy describes an haproxy in TCP mode in front of Redis servers.
+// HAProxy describes an haproxy in TCP mode in front of Redis servers, or in HTTP mode in front of others.
 type HAProxy struct {
 	Redis   []string
-	Threads int // default 1
+	HTTP    []string // addresses; then Redis is empty
+	Threads int      // default 1
 }
 
 // Proxy is a running peer.
@@ -46,8 +47,11 @@ func (spec HAProxy) start(t TB) *Proxy {
 	addr := FreeAddr(t)
 	dir := newDir(t, "haproxy")
 	conf := fmt.Sprintf("global\n  nbthread %d\n  no strict-limits\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 1s\n"+
-		"  timeout client 1h\n  timeout server 1h\nlisten redis\n  bind %s\n  balance leastconn\n", max(spec.Threads, 1), addr)
-	for i, r := range spec.Redis {
+		"  timeout client 1h\n  timeout server 1h\nlisten bench\n  bind %s\n  balance leastconn\n", max(spec.Threads, 1), addr)
+	if spec.HTTP != nil {
+		conf += "  mode http\n  option forwardfor\n"
+	}
+	for i, r := range append(spec.Redis, spec.HTTP...) {
 		conf += fmt.Sprintf("  server r%d %s\n", i, r)
 	}
 	file := filepath.Join(dir, "haproxy.cfg")

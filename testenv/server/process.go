@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -154,16 +157,55 @@ func (p *Process) stop(sig syscall.Signal) {
 	}
 }
 
-// Pause stops the process from running (SIGSTOP): its connections stay open and are not served.
+// Pause stops the process from running (SIGSTOP): its connections stay open and are not served. It returns when all its
+// threads stand still; the signal alone leaves those that run on another processor some time yet, enough for an answer.
 func (p *Process) Pause() {
 	p.t.Helper()
 	p.Signal(syscall.SIGSTOP)
+	Wait(p.t, stopTimeout, p.Name+" to stand still", func() error { return stopped(p.PID()) })
+}
+
+// stopped is nil when every thread of a process is stopped, by proc_pid_stat(5).
+func stopped(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return err
+	}
+	if len(threads) == 0 {
+		return fmt.Errorf("process %d has no threads in /proc", pid)
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // The thread has ended.
+		}
+		if err != nil {
+			return err
+		}
+		// The name before the state may have spaces and parentheses of its own.
+		if _, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')'):], []byte(" ")); !bytes.HasPrefix(state, []byte("T")) {
+			return fmt.Errorf("%s says %.1q", path, state)
+		}
+	}
+	return nil
 }
 
 // Continue undoes Pause.
 func (p *Process) Continue() {
 	p.t.Helper()
 	p.Signal(syscall.SIGCONT)
+}
+
+// SetClock moves the time of day of the process, which has a clock of its own, to a difference from the true one, in whole
+// seconds. It stays so over a Restart. Its monotonic time goes on as it is.
+func (p *Process) SetClock(ahead time.Duration) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.inst.SetClock(ahead); err != nil {
+		p.t.Fatalf("moving the clock of %s: %v", p.Name, err)
+	}
+	p.cmd.Clock = &ahead
 }
 
 // Restart starts the process again with the same folder, files and ports, after killing it if it still runs, and waits

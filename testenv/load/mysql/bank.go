@@ -168,7 +168,7 @@ func (r *BankReport) Check(t load.TB, db *sql.DB, floor float64, allow ...string
 	}
 	t.Logf("%v", a)
 	if err := a.Err(); err != nil {
-		t.Errorf("load: %v", err)
+		t.Errorf("load: unsound books: %v", err)
 	}
 }
 
