@@ -18,6 +18,8 @@
 //	           the other resource had no error and was not slower; sessions, calls, descriptors and goroutines are back
 //	           where they were, memory is bounded, and the agent's log holds no panic and no race
 //
+// Rows about services have "Service" in their names and run for Motan, HTTP and gRPC, with servers of motan-go, net/http and grpc-go
+// and a load that they count (testenv/load/counted). In `make test` the three run beside each other.
 // Rows about MySQL have "MySQL" in their names and an arrangement of their own (dbLab): MariaDB servers, mostly with
 // replicas, a bank or single statements as the load (testenv/load/mysql), and another resource in long tests only.
 //

@@ -39,12 +39,19 @@ type plan struct {
 	drain     string                 // default: { wait: 200ms, timeout: 5s }
 	agent     server.Agent           // Race, Binary, Env
 	load      load.Config            // Address is filled in; default Rate is 600
+	loads     func(*lab) loader      // another load instead, at load.Rate
 	allow     []string               // error words that the load may see
 	files     float64                // descriptors that the agent holds at the end and not at the start
 	mismatch  bool                   // the row makes servers send nonsense, which is counted
 	complains []string               // parts of lines of level ERROR that the row provokes
 	noSide    bool                   // without the other resource: rows that measure memory
 	prepare   func(*testing.T, *lab) // after the servers and proxies, before the agent
+}
+
+// loader is a load that runs, of whatever kind.
+type loader interface {
+	Counts() load.Count
+	Stop() *load.Report
 }
 
 // lab is an arrangement that runs.
@@ -62,7 +69,7 @@ type lab struct {
 	before  scrape // right before the fault
 	since   time.Time
 	floor   float64
-	main    *load.Runner
+	main    loader
 	bystand *load.Runner
 	others  *others // nil: not compared
 }
@@ -174,7 +181,11 @@ func (l *lab) startLoad() {
 		c.Duration = time.Hour // until it is stopped
 	}
 	l.floor = 0.6 * c.Rate
-	l.main = l.start(c)
+	if l.plan.loads != nil {
+		l.main = l.plan.loads(l)
+	} else {
+		l.main = l.start(c)
+	}
 	if l.side != nil {
 		l.bystand = l.start(load.Config{Address: l.agent.Addr("side"), Clients: 2, Rate: 50, Duration: time.Hour, Timeout: 10 * time.Second,
 			VerifyAddress: l.side.Primary.Addr})
