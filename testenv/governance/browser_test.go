@@ -19,13 +19,13 @@ import (
 
 // TestBrowser drives the pages in the distribution's Chromium: browser/*.test.mjs. SLUICE_SHOTS=FOLDER keeps screenshots.
 func TestBrowser(t *testing.T) {
-	t.Setenv("SHOP_PW", "secret")
-	modules(t)
+	t.Parallel()
+	server.NodeModules(t, "browser")
 	caches, dbs := places(t)
 	l := newLab(t)
 	l.put("feed-cache", redisSpec(caches["yf"], caches["tc"]))
 	l.put("orders-db", dbSpec(dbs["yf"], dbs["tc"]))
-	agent := l.agent("web-1", "yf", "", "feed-cache", "orders-db")
+	agent := l.shop()
 	l.agent("web-2", "tc", "", "feed-cache")
 	l.settled("web-1", "web-2")
 	a := startApp(t, agent)
@@ -37,15 +37,25 @@ func TestBrowser(t *testing.T) {
 		return nil
 	})
 
+	inBrowser(l, a.states(l), "shapes.test.mjs", "pages.test.mjs")
+	if !t.Failed() {
+		a.unharmed(t)
+	}
+}
+
+// inBrowser runs tests of browser/ against a lab's centre. They find at application what is around it.
+func inBrowser(l *lab, application string, files ...string) {
+	t := l.T
+	t.Helper()
 	path := t.TempDir() // where the program has the name that command lines have
 	if err := os.Symlink(server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false), filepath.Join(path, "sluice")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
-	node := exec.CommandContext(ctx, "node", "--test", "--test-reporter=tap", "--test-concurrency=1", "shapes.test.mjs", "pages.test.mjs")
+	node := exec.CommandContext(ctx, "node", append([]string{"--test", "--test-reporter=tap", "--test-concurrency=1"}, files...)...)
 	node.Dir = "browser"
-	node.Env = append(os.Environ(), "CENTER="+l.center.URL(), "CENTER_TOKEN="+l.center.Token(), "APPLICATION="+a.states(l),
+	node.Env = append(os.Environ(), "CENTER="+l.center.URL(), "CENTER_TOKEN="+l.center.Token(), "APPLICATION="+application,
 		"SLUICE_BIN="+path, "SHOTS="+os.Getenv("SLUICE_SHOTS"))
 	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser ends with it
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
@@ -58,25 +68,6 @@ func TestBrowser(t *testing.T) {
 		if !strings.Contains(string(out), "\n"+line+"\n") {
 			t.Errorf("not every test was made: there is no line %q", line)
 		}
-	}
-	if !t.Failed() {
-		a.unharmed(t)
-	}
-}
-
-// modules installs what package-lock.json of the browser's tests names, unless it is there.
-func modules(t *testing.T) {
-	t.Helper()
-	installed, err := os.Stat("browser/node_modules/.package-lock.json")
-	if err == nil {
-		if lock, err := os.Stat("browser/package-lock.json"); err == nil && installed.ModTime().After(lock.ModTime()) {
-			return
-		}
-	}
-	npm := exec.Command("npm", "ci")
-	npm.Dir = "browser"
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
 }
 

@@ -115,6 +115,12 @@ func TestExportsAcrossCenters(t *testing.T) {
 	one, two := c.all["c1"], c.all["c2"]
 	c.urls = []string{two.URL(), one.URL()}
 	c.lab.agent("cache-1", "yf", fmt.Sprintf("  exports: [{ resource: users, kind: redis, group: yf, address: %q }]\n", addr), "feed-cache")
+	nameOf := func(center *server.CenterProcess) string {
+		if center == one {
+			return "c1"
+		}
+		return "c2"
+	}
 	at := func(center *server.CenterProcess) error {
 		status, body, err := center.Call("GET", "/v1/resources/users/endpoints", "")
 		if err != nil || !strings.Contains(body, addr) {
@@ -128,7 +134,8 @@ func TestExportsAcrossCenters(t *testing.T) {
 	var home, other *server.CenterProcess
 	c.await(5*time.Second, "the exporting agent to be at a centre", func() error {
 		for _, center := range []*server.CenterProcess{one, two} {
-			if _, body, err := center.Call("GET", "/v1/agents/cache-1", ""); err == nil && strings.Contains(body, `"connected":true`) {
+			_, body, err := center.Call("GET", "/v1/agents/cache-1", "")
+			if err == nil && strings.Contains(body, `"connected":true`) && strings.Contains(body, `"center":"`+nameOf(center)+`"`) {
 				home = center
 			}
 		}
@@ -147,7 +154,8 @@ func TestExportsAcrossCenters(t *testing.T) {
 
 	home.Kill()
 	c.await(20*time.Second, "the exporting agent to be at the other centre", func() error {
-		if _, body, err := other.Call("GET", "/v1/agents/cache-1", ""); err != nil || !strings.Contains(body, `"connected":true`) {
+		_, body, err := other.Call("GET", "/v1/agents/cache-1", "")
+		if err != nil || !strings.Contains(body, `"connected":true`) || !strings.Contains(body, `"center":"`+nameOf(other)+`"`) {
 			return fmt.Errorf("%s %v", body, err)
 		}
 		return nil

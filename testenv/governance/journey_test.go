@@ -129,15 +129,22 @@ func dbSpec(yf, tc string) string {
 		"  yf: { weight: 100, endpoints: [%q] }\n  tc: { weight: 0, endpoints: [%q] }\n", yf, tc)
 }
 
+// shop starts the agent of an application that has a cache and a database.
+func (l *lab) shop() *server.AgentProcess {
+	l.Helper()
+	return server.Start(l, server.Agent{Config: l.configOf("web-1", "yf", "", []string{"feed-cache", "orders-db"}),
+		Env: []string{"SHOP_PW=secret", "SLUICE_JOIN=" + l.joinToken(1)}})
+}
+
 // One command moves a cache and a database to the other data centre, and undoing it moves them back, while an application that
 // knows of nothing runs without an error. Then the centre is killed: nothing happens. The agent starts from its own copy.
 func TestMoveCacheAndDatabase(t *testing.T) {
-	t.Setenv("SHOP_PW", "secret")
+	t.Parallel()
 	caches, dbs := places(t)
 	l := newLab(t)
 	l.put("feed-cache", redisSpec(caches["yf"], caches["tc"]))
 	l.put("orders-db", dbSpec(dbs["yf"], dbs["tc"]))
-	agent := l.agent("web-1", "yf", "", "feed-cache", "orders-db")
+	agent := l.shop()
 	l.settled("web-1")
 	a := startApp(t, agent)
 	l.await(5*time.Second, "both to be answered by yf", func() error { return a.answeredBy("yf") })

@@ -97,6 +97,8 @@ type agentLine struct {
 	Behind      bool
 	Since       time.Time // of Connected
 	Stale       *time.Time
+	Clock       string // how far it is ahead of the centre's
+	ClockOff    bool
 	Refused     []struct{ Resource, Path, Message string }
 }
 

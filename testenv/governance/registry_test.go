@@ -1,6 +1,7 @@
 package governance
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -223,4 +224,48 @@ func TestEndpointChurn(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A new version of a service that agents export is brought out in stages: who has it and who has not yet find the same servers,
+// also one that comes meanwhile.
+func TestReleaseOfWhatAgentsExport(t *testing.T) {
+	t.Parallel()
+	a, b := replicated(t, 1)
+	l := labOf(t, server.Center{Name: "c1", Config: "center:\n  protection: { grace: 2s }\n"}) // until then a centre that starts withholds what agents export
+	export := func(addr string) string {
+		return fmt.Sprintf("  exports: [{ resource: feed-cache, kind: redis, group: yf, address: %q }]\n", addr)
+	}
+	l.put("own", "kind: redis\ngroups: { yf: { endpoints: [\""+a+"\"] } }\n")
+	l.agent("cache-1", "yf", export(a), "own")
+	l.put("feed-cache", "kind: redis\npolicy: { timeout: 5s }\n")
+	canary, other := l.agent("web-1", "yf", "", "feed-cache"), l.agent("web-2", "yf", "", "feed-cache")
+	l.settled("cache-1", "web-1", "web-2")
+	early, late := call(t, canary, "feed-cache"), call(t, other, "feed-cache")
+	for _, app := range []*caller{early, late} {
+		l.await(10*time.Second, "the cache to answer", func() error { return app.answeredBy("yf") })
+	}
+
+	runs := func(agent *server.AgentProcess, timeout string, addresses ...string) error {
+		status, config, err := agent.Call(http.MethodGet, "/v1/resources/feed-cache/config", "")
+		if err != nil || status != http.StatusOK {
+			return fmt.Errorf("%d %s %v", status, config, err)
+		}
+		for _, want := range append(addresses, `"timeout":"`+timeout+`"`) {
+			if !strings.Contains(config, want) {
+				return fmt.Errorf("%s is not in %s", want, config)
+			}
+		}
+		return nil
+	}
+	l.center.Must("PUT", "/v1/resources/feed-cache/draft?why=test", "kind: redis\npolicy: { timeout: 3s }\n")
+	l.center.Must("POST", "/v1/resources/feed-cache/publish", `{"why": "test", "stages": [{"name": "canary", "agents": ["web-1"], "bake": "10m"}, {"share": "100%"}]}`)
+	l.await(20*time.Second, "the canary alone to have the new version", func() error {
+		return errors.Join(runs(canary, "3s", a), runs(other, "5s", a))
+	})
+	l.agent("cache-2", "yf", export(b[0]), "own")
+	l.await(20*time.Second, "both to find the server that came meanwhile", func() error {
+		return errors.Join(runs(canary, "3s", a, b[0]), runs(other, "5s", a, b[0]))
+	})
+	early.unharmed(t, "at the canary")
+	late.unharmed(t, "at the agent that has the version before")
 }

@@ -5,41 +5,19 @@ import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { api, base, launch, link, token, variable } from './centre.mjs'
+
+export { api, base, link, variable }
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-function variable(name) {
-  const value = process.env[name]
-  if (!value) throw new Error(`${name} is not set: these tests are run by browser_test.go`)
-  return value
-}
-
-export const base = variable('CENTER')
-const token = variable('CENTER_TOKEN')
 /** Where the applications say how they are. */
 const application = variable('APPLICATION')
 /** A folder for screenshots; empty: none are made. */
 const shots = process.env.SHOTS ?? ''
 if (shots) mkdirSync(shots, { recursive: true })
 
-// Chromium's own services are off: it would look up its maker's hosts.
-export const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-})
-
-/** Asks the centre as a program does. */
-export async function api(method, path, body) {
-  const answer = await fetch(base + path, {
-    method,
-    headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) },
-    body: body && JSON.stringify(body),
-  })
-  const text = await answer.text()
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`)
-  return text && JSON.parse(text)
-}
+export const browser = await launch()
 
 /** How the applications are: who answers them, and how many calls and errors they had. */
 export const applications = async () => (await fetch(application)).json()
@@ -63,9 +41,6 @@ export async function until(what, f, ms = 20_000) {
   }
 }
 
-/** The path of a one-time link, for a person who may be new. */
-export const link = async (user = 'admin', role = 'admin') => (await api('POST', '/v1/login-links', { user, roles: [{ role }] })).path
-
 /** Opens a page for a person, whom a one-time link lets in. Options are those of Playwright's contexts. */
 export async function visit(user = 'admin', { role = 'admin', ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, permissions: ['clipboard-read', 'clipboard-write'], ...options })
@@ -82,11 +57,14 @@ export async function visit(user = 'admin', { role = 'admin', ...options } = {})
   return { page, context, errors }
 }
 
-/** Fails when axe finds anything on the page, or the page is wider than the window. */
-export async function sound(page, what) {
+/** The rules of axe that look at colours. */
+export const byColour = ['color-contrast', 'link-in-text-block']
+
+/** Fails when axe finds anything on the page, by all rules or by some, or the page is wider than the window. */
+export async function sound(page, what, rules) {
   await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished.catch(() => {}))))
-  await page.evaluate(axe)
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe)
+  const found = await page.evaluate((rules) => window.axe.run(document, { resultTypes: ['violations'], ...(rules && { runOnly: rules }) }), rules)
   assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`), [], `what axe finds on ${what}`)
   const [wide, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth])
   assert.ok(wide <= window_, `${what} is ${wide} pixels wide in a window of ${window_}`)

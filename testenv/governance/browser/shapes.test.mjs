@@ -65,6 +65,7 @@ const plan = { name: 'shapes', for: '1h', steps: [{ type: 'switch', resource: 'f
 const answers = [
   ['Overview', 'GET', '/v1/overview'],
   ['{ resources: Resource[] }', 'GET', '/v1/resources'],
+  ['{ resources: Line[]; away: Away[] }', 'GET', '/v1/resources?brief'],
   ['ResourceDetail', 'GET', '/v1/resources/feed-cache'],
   ['{ endpoints: Endpoint[] }', 'GET', '/v1/resources/feed-cache/endpoints'],
   ['{ operations: Operation[] }', 'GET', '/v1/resources/feed-cache/operations?window=5m'],
