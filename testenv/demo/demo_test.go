@@ -32,7 +32,7 @@ func startServers(t *testing.T) *demo {
 	}
 	t.Cleanup(f.close)
 	d := newDemo("bin/demo")
-	d.folder, d.sluice, d.tries.TB = f, "bin/sluice", t
+	d.folder, d.sluice, d.on.TB = f, "bin/sluice", t
 	t.Cleanup(d.closeServers)
 	if err := d.startServers(); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestApplicationsSeeKillAndRevive(t *testing.T) {
 		for _, r := range d.running {
 			seen := newStats(ctx)
 			s.stats[r.resource] = seen
-			ended.Go(func() { s.caller(&r.kind)(ctx, r.backends["yf"], seen) })
+			ended.Go(func() { s.caller(&r.kind)(ctx, d.on, r.backends["yf"], s.application, seen) })
 		}
 	}
 	until := func(what string, ok func(v view) bool) {
@@ -191,7 +191,9 @@ func TestTakenPortIsSaid(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for _, s := range d.sites {
-		for _, addr := range append(slices.Collect(maps.Values(s.listen)), s.admin, d.centerAt+" of "+s.name) {
+		own := maps.Clone(s.listen)
+		maps.DeleteFunc(own, func(resource, addr string) bool { return addr == s.listen[d.resource(resource).beside] })
+		for _, addr := range append(slices.Collect(maps.Values(own)), s.admin, d.centerAt+" of "+s.name) {
 			if seen[addr] {
 				t.Errorf("%s is given twice", addr)
 			}

@@ -1,4 +1,4 @@
-// Command demo shows the mesh at work on one machine with nothing installed: embedded servers in two groups, yf and tc,
+// Command demo shows the mesh at work on one machine with nothing installed: small servers in two groups, yf and tc,
 // as if they were two data centres; a governance centre; two agents, each with a small application that calls through it; a
 // live table of what the applications see; and five things to try in another terminal.
 //
@@ -16,6 +16,9 @@
 //	     |
 //	live table
 //
+// The services of Motan are those of a motan-go server (testenv/motan/peer), a process for each group, and the applications
+// call them with motan-go as their client. They share an address of the agent, as services do.
+//
 // kinds.go holds the table of what is shown. Another kind of resource is one more entry: how to start its embedded
 // server, how applications call it, and what is worth trying. Everything else here is the same for all of them.
 // mesh.go has the agents' files, which say where they listen, and the documents that the centre is given.
@@ -27,7 +30,7 @@
 //
 // # Ports and files
 //
-// The centre and the first agent get the ports of the documentation (9980; admin 8002, Redis 6380, MySQL 3307), the second
+// The centre and the first agent get the ports of the documentation (9980; admin 8002, Redis 6380, MySQL 3307, Motan 9981), the second
 // agent the next ones; where one is taken the next free one is used and said. What they store goes to ./data, so that the
 // commands find the first agent's token without being told, or to a temporary folder if ./data belongs to somebody else or the
 // admin port is not the usual one; the lines to type then name it. Either folder is removed at the end.

@@ -22,11 +22,16 @@ func (d *demo) guide(tty bool) string {
 			s.name, s.idc, s.application, s.admin, filepath.Join(d.folder.path, s.folder, "admin.token"))
 		var at []string
 		for _, r := range d.running {
-			at = append(at, r.resource+" at "+c.key+r.dsn(s.listen[r.resource])+c.off)
+			if r.beside == "" {
+				at = append(at, strings.Join(d.sharing(r.resource), " and ")+" at "+c.key+r.dsn(s.listen[r.resource])+c.off)
+			}
 		}
 		fmt.Fprintf(&b, "  %-9s %s\n", "", strings.Join(at, ", "))
 	}
 	for i, r := range d.running {
+		if r.beside != "" {
+			continue
+		}
 		title, end := "", ""
 		if i == 0 {
 			title, end = "servers", "; they do not copy each other's data"
@@ -54,6 +59,17 @@ func (d *demo) guide(tty bool) string {
 	return b.String()
 }
 
+// sharing returns a resource and those that share its servers and address.
+func (d *demo) sharing(resource string) []string {
+	names := []string{resource}
+	for _, r := range d.running {
+		if r.beside == resource {
+			names = append(names, r.resource)
+		}
+	}
+	return names
+}
+
 // section is what belongs together among the things to type.
 type section struct {
 	title string
@@ -64,7 +80,7 @@ type section struct {
 // things are the five things to try first.
 func (d *demo) things() []section {
 	// The embedded database does not report what a session changes, so a session cannot move with its state and is ended.
-	move := section{title: "Move cache and database to tc, and back",
+	move := section{title: "Move cache, database and services to tc, and back",
 		shows: ": one command, and all agents follow at once; this embedded database drops each of its sessions once"}
 	move.hints = []hint{{atCenter, "switch idc=tc tc=100 --for 10m --why 'yf is to be upgraded'", ""}, {atCenter, "undo ID", ""}}
 	return []section{
@@ -90,6 +106,13 @@ func (d *demo) more() string {
 		section{title: "back to normal", hints: []hint{
 			{"sluice", "get commands", "what is in force at " + name + ", by whom, why, until when; those of the centre are g-..."},
 			{"sluice", "undo ID", "takes a command of the agent back: its ID is what it printed, and stands in the table"},
+		}},
+		section{title: "a plan, at the centre: checked first, then one resource after the other", hints: []hint{
+			{atCenter, "plan make -f " + d.planFile() + " --dry-run", "whether cache, database and services can move to tc now, and which calls would"},
+			{atCenter, "plan make -f " + d.planFile(), "keeps it"},
+			{atCenter, "plan list", "its ID and state"},
+			{atCenter, "plan run ID", "moves them; a step that fails takes all of them back"},
+			{atCenter, "plan undo ID", "back to yf, in the reverse order"},
 		}},
 		section{title: "the same verbs for all agents, at the centre", hints: []hint{
 			{atCenter, "get agents", "who is there, and who is behind"},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 // options are the flags.
 type options struct {
 	sluice string        // the binary; empty: built now
+	motan  string        // that of motan-go; empty: built now
 	self   string        // how this program was called
 	data   string        // where centre and agents store things; see openFolder
 	admin  int           // port of the first agent's admin interface, unless it is taken
@@ -32,6 +34,7 @@ func main() {
 	o := options{self: os.Args[0]}
 	f := flag.NewFlagSet("demo", flag.ExitOnError)
 	f.StringVar(&o.sluice, "sluice", "", "the sluice binary; empty: built now")
+	f.StringVar(&o.motan, "motan", "", "the program of motan-go (testenv/motan/peer); empty: built now")
 	f.StringVar(&o.data, "data", "data", "folder of all data, made and removed by the demo")
 	f.IntVar(&o.admin, "admin", usualAdmin, "port of the first agent's admin interface; the next free one if it is taken")
 	f.IntVar(&o.center, "center", usualCenter, "port of the governance centre; the next free one if it is taken")
@@ -78,7 +81,14 @@ func exit(err error) {
 // run is the demo: servers, centre, agents, applications, table, and all of it back.
 func run(ctx context.Context, t server.TB, o options, out io.Writer, tty bool) error {
 	d := newDemo(o.self)
-	d.tries.TB = t
+	d.on.TB = t
+	if o.motan != "" { // it is started in a folder of its own
+		program, err := filepath.Abs(o.motan)
+		if err != nil {
+			return err
+		}
+		d.on.motan = program
+	}
 	folder, err := openFolder(o.data, o.admin)
 	if err != nil {
 		return err
@@ -101,7 +111,10 @@ func run(ctx context.Context, t server.TB, o options, out io.Writer, tty bool) e
 	if err != nil {
 		return err
 	}
-	d.startMesh(&d.tries, binary)
+	if err := d.writePlan(); err != nil {
+		return err
+	}
+	d.startMesh(d.on.attempts, binary)
 	control, err := listenControl(folder.socket(), d.order)
 	if err != nil {
 		return err
@@ -115,7 +128,7 @@ func run(ctx context.Context, t server.TB, o options, out io.Writer, tty bool) e
 		for _, r := range d.running {
 			seen := newStats(calls)
 			s.stats[r.resource] = seen
-			apps.Go(func() { s.caller(&r.kind)(calls, s.listen[r.resource], seen) })
+			apps.Go(func() { s.caller(&r.kind)(calls, d.on, s.listen[r.resource], s.application, seen) })
 		}
 	}
 	fmt.Fprint(out, d.guide(tty))
@@ -141,14 +154,14 @@ type demo struct {
 	folder   *folder
 
 	ordering sync.Mutex // held while an order is carried out; before mu
-	tries    attempts   // what the programs report to
+	on       *stage     // its attempts are what the programs report to
 	programs []*program
 
 	mu sync.Mutex // guards program.away
 }
 
 func newDemo(self string) *demo {
-	return &demo{kinds: kinds, servers: make(map[string][]embedded), sites: newSites(), self: self}
+	return &demo{kinds: kinds, servers: make(map[string][]embedded), sites: newSites(), self: self, on: &stage{attempts: new(attempts)}}
 }
 
 // running is one kind with its servers up.
@@ -160,17 +173,26 @@ type running struct {
 func (d *demo) startServers() error {
 	for _, k := range d.kinds {
 		r := &running{kind: k, backends: make(map[string]string)}
+		d.running = append(d.running, r)
+		if k.beside != "" {
+			r.backends = d.resource(k.beside).backends
+			continue
+		}
 		for _, g := range groups {
-			s, err := k.start(g)
+			s, err := k.start(d.on, g)
 			if err != nil {
 				return err
 			}
 			d.servers[g] = append(d.servers[g], s)
 			r.backends[g] = s.Addr()
 		}
-		d.running = append(d.running, r)
 	}
 	return nil
+}
+
+// resource returns one by its name, which is in the table of kinds.
+func (d *demo) resource(name string) *running {
+	return d.running[slices.IndexFunc(d.running, func(r *running) bool { return r.resource == name })]
 }
 
 func (d *demo) closeServers() {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -72,6 +73,19 @@ func (r *running) document() string {
 	}
 	b.WriteString("policy: { slow-start: 1s, breaker: { errors: 50%, mode: observe } }\n")
 	return b.String()
+}
+
+// planFile is where a plan is that moves all resources to the second group.
+func (d *demo) planFile() string { return filepath.Join(d.folder.path, "move.yaml") }
+
+func (d *demo) writePlan() error {
+	from, to := groups[0], groups[1]
+	var b strings.Builder
+	fmt.Fprintf(&b, "name: move %s to %s\nwhy: %s is to be upgraded\nfor: 10m\nsteps:\n", from, to, from)
+	for _, r := range d.running {
+		fmt.Fprintf(&b, "- { type: switch, resource: %s, weights: { %s: 100 } }\n", r.resource, to)
+	}
+	return os.WriteFile(d.planFile(), []byte(b.String()), 0o600)
 }
 
 // startMesh starts the centre, tells it of the resources, and starts the agents. What goes wrong fails t.

@@ -56,9 +56,9 @@ const (
 )
 
 // callMySQL is an ordinary application on database/sql: it only knows the agent's address.
-func callMySQL(ctx context.Context, addr string, s *stats) {
+func callMySQL(ctx context.Context, _ *stage, addr, application string, s *stats) {
 	const readers = 3
-	db, err := openShop(addr, "feed-web", readers+1)
+	db, err := openShop(addr, application, readers+1)
 	if err != nil {
 		s.call("connect", func() error { return err })
 		return
@@ -96,8 +96,8 @@ func openShop(addr, application string, connections int) (*sql.DB, error) {
 }
 
 // readMySQL is an application that makes a report for one customer after the other.
-func readMySQL(ctx context.Context, addr string, s *stats) {
-	db, err := openShop(addr, "feed-batch", 1)
+func readMySQL(ctx context.Context, _ *stage, addr, application string, s *stats) {
+	db, err := openShop(addr, application, 1)
 	if err != nil {
 		s.call("connect", func() error { return err })
 		return

@@ -32,7 +32,7 @@ type mysqlServer struct {
 	door *door      // nil while the server is down
 }
 
-func startMySQL(group string) (embedded, error) {
+func startMySQL(_ *stage, group string) (embedded, error) {
 	quietMySQL()
 	db := memory.NewDatabase(shop)
 	db.EnablePrimaryKeyIndexes()

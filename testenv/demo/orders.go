@@ -71,7 +71,7 @@ func (d *demo) targets() []string {
 
 func (d *demo) orderProgram(verb string, p *program) error {
 	d.setAway(p, true)
-	err := d.tries.try(func() {
+	err := d.on.try(func() {
 		switch {
 		case verb == orderKill:
 			p.Kill()

@@ -27,6 +27,10 @@ func (d *demo) choosePorts(admin, center int) error {
 			return err
 		}
 		for _, r := range d.running {
+			if r.beside != "" {
+				s.listen[r.resource] = s.listen[r.beside]
+				continue
+			}
 			wanted := r.port
 			if i > 0 {
 				wanted = portOf(d.sites[i-1].listen[r.resource]) + 1

@@ -42,7 +42,7 @@ type redisServer struct {
 	up bool
 }
 
-func startRedis(group string) (embedded, error) {
+func startRedis(_ *stage, group string) (embedded, error) {
 	s := &redisServer{m: miniredis.NewMiniRedis(), up: true}
 	if err := s.m.Start(); err != nil {
 		return nil, fmt.Errorf("embedded redis of %s: %w", group, err)
@@ -99,9 +99,9 @@ const users = 200
 func userKey(i int) string { return fmt.Sprintf("user:%d", i) }
 
 // callRedis is an ordinary application with an ordinary client library: it only knows the agent's address.
-func callRedis(ctx context.Context, addr string, s *stats) {
+func callRedis(ctx context.Context, _ *stage, addr, application string, s *stats) {
 	const workers = 4
-	c := redisClient(addr, "feed-web", workers)
+	c := redisClient(addr, application, workers)
 	defer c.Close()
 	var wg sync.WaitGroup
 	for range workers {
@@ -131,8 +131,8 @@ func redisClient(addr, application string, connections int) *redis.Client {
 }
 
 // readRedis is an application that goes through the users, one after the other.
-func readRedis(ctx context.Context, addr string, s *stats) {
-	c := redisClient(addr, "feed-batch", 1)
+func readRedis(ctx context.Context, _ *stage, addr, application string, s *stats) {
+	c := redisClient(addr, application, 1)
 	defer c.Close()
 	inTurns(ctx, func(n int) {
 		s.call("GET", func() error {

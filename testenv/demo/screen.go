@@ -98,8 +98,8 @@ func (s *screen) width() int {
 func (s *screen) table() string {
 	c, width := s.c, s.width()
 	var b strings.Builder
-	for _, r := range s.d.running {
-		s.block(&b, r.resource, width)
+	for i, r := range s.d.running {
+		s.block(&b, r.resource, i == 0, width)
 	}
 	for _, line := range s.d.mesh() {
 		fmt.Fprintf(&b, "  %s%s%s\n", c.key, cut(line, width), c.off)
@@ -110,8 +110,9 @@ func (s *screen) table() string {
 	return b.String()
 }
 
-// block is what the applications see of a resource: the first in full, the others in a line.
-func (s *screen) block(b *strings.Builder, resource string, width int) {
+// block is what the applications see of a resource: the first in full, the others in a line. The heads of the columns are above
+// the first block alone.
+func (s *screen) block(b *strings.Builder, resource string, heads bool, width int) {
 	c := s.c
 	var views []view
 	var total int64
@@ -131,7 +132,9 @@ func (s *screen) block(b *strings.Builder, resource string, width int) {
 			b.WriteString("\n")
 			continue
 		}
-		fmt.Fprintf(b, "  %s%-10s %9s %9s %9s %9s%s\n", c.dim, at.application, "calls/s", "errors/s", "p50", "p99", c.off)
+		if heads {
+			fmt.Fprintf(b, "  %s%-10s %9s %9s %9s %9s%s\n", c.dim, at.application, "calls/s", "errors/s", "p50", "p99", c.off)
+		}
 		for _, o := range v.ops {
 			s.line(b, o.name, o)
 			b.WriteString("\n")

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/testenv/motan"
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
@@ -50,7 +51,13 @@ func (o *output) size() int {
 // await waits until a pattern is in what is printed from now on.
 func (o *output) await(t *testing.T, d time.Duration, what, pattern string) {
 	t.Helper()
-	at, re := o.size(), regexp.MustCompile(pattern)
+	o.awaitFrom(t, o.size(), d, what, pattern)
+}
+
+// awaitFrom is await for what was printed after the first at bytes.
+func (o *output) awaitFrom(t *testing.T, at int, d time.Duration, what, pattern string) {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
 	for end := time.Now().Add(d); !re.MatchString(o.from(at)); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s: %q was not printed within %v:\n%s", what, pattern, d, o.from(0))
@@ -72,10 +79,12 @@ func startDemo(t *testing.T) *whole {
 	t.Helper()
 	sluice := server.Build(t, "github.com/sluice-mesh/sluice/cmd/sluice", false)
 	demo := server.Build(t, "github.com/sluice-mesh/sluice/testenv/demo", false)
+	program := motan.GoBinary(t)
 	_, admin, _ := strings.Cut(server.FreeAddr(t), ":")
 	_, center, _ := strings.Cut(server.FreeAddr(t), ":")
 	out := new(output)
-	cmd := exec.Command(demo, "-sluice", sluice, "-data", filepath.Join(t.TempDir(), "data"), "-admin", admin, "-center", center, "-every", "500ms")
+	cmd := exec.Command(demo, "-sluice", sluice, "-data", filepath.Join(t.TempDir(), "data"), "-admin", admin, "-center", center, "-every", "500ms",
+		"-motan", program)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -88,7 +97,7 @@ func startDemo(t *testing.T) *whole {
 		}
 	})
 	w := &whole{T: t, cmd: cmd, out: out}
-	w.answeredBy("start", 30*time.Second, "yf", "feed-cache", "orders-db")
+	w.answeredBy("start", 30*time.Second, "yf", everything...)
 	link := regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/login\?code=(\S+)`).FindStringSubmatch(out.from(0))
 	if link == nil {
 		t.Fatalf("no link to log in:\n%s", out.from(0))
@@ -131,8 +140,9 @@ func (w *whole) say(line string) string {
 // answeredBy waits for tables in which one group answers all calls of resources, of both applications.
 func (w *whole) answeredBy(what string, d time.Duration, group string, resources ...string) {
 	w.Helper()
+	at := w.out.size()
 	for _, r := range resources {
-		w.out.await(w.T, d, what, `(?m)^`+r+`  [^\n]*\n(  [^\n]*\n)+?  answered by [^\n]* `+group+` █+ 100%[^\n]*\n  feed-batch [^\n]* `+group+` 100%`)
+		w.out.awaitFrom(w.T, at, d, what, `(?m)^`+r+`  [^\n]*\n(  [^\n]*\n)+?  answered by [^\n]* `+group+` █+ 100%[^\n]*\n  feed-batch [^\n]* `+group+` 100%`)
 	}
 }
 
@@ -186,7 +196,7 @@ func TestFiveThings(t *testing.T) {
 		}
 	}
 	w.ask(browser, "GET", "/v1/resources", "", &resources)
-	if s := fmt.Sprint(resources.Resources); s != "[{feed-cache redis {2 2}} {orders-db mysql {2 2}}]" {
+	if s := fmt.Sprint(resources.Resources); s != "[{feed-cache redis {2 2}} {feed-service motan2 {2 2}} {orders-db mysql {2 2}} {user-service motan2 {2 2}}]" {
 		t.Errorf("resources are %s", s)
 	}
 	var agents struct {
@@ -200,29 +210,33 @@ func TestFiveThings(t *testing.T) {
 		t.Errorf("agents are %s", s)
 	}
 
-	both := []string{"feed-cache", "orders-db"}
 	id := commandID.FindString(w.say(w.find("switch idc=tc tc=100 --for 10m")))
-	w.answeredBy("both move", 15*time.Second, "tc", both...)
+	w.answeredBy("all move", 15*time.Second, "tc", everything...)
 
 	w.say(w.find("kill center"))
 	w.out.await(t, 15*time.Second, "the centre is killed", `centre is away; web-1 on its own copy for \d+s; batch-1 on its own copy for`)
-	w.answeredBy("without a centre", 10*time.Second, "tc", both...)
+	w.answeredBy("without a centre", 10*time.Second, "tc", everything...)
 	w.say(w.find("restart web-1"))
 	w.out.await(t, 15*time.Second, "the agent is restarted", `web-1 on its own copy for \d+s; [^\n]*\n  `+id)
-	w.answeredBy("the agent was restarted without a centre", 15*time.Second, "tc", both...)
+	w.answeredBy("the agent was restarted without a centre", 15*time.Second, "tc", everything...)
 	w.say(w.find("revive center"))
 	w.out.await(t, 30*time.Second, "the centre is back", `centre serves; web-1 has revision \d+; batch-1 has revision \d+`)
 	if said := w.say(w.find("get commands --at " + w.center)); !strings.Contains(said, id) {
 		t.Errorf("%s is no more:\n%s", id, said)
 	}
 	w.say(strings.Replace(w.find("undo ID --at "+w.center), "ID", id, 1))
-	w.answeredBy("undo", 15*time.Second, "yf", both...)
+	w.answeredBy("undo", 15*time.Second, "yf", everything...)
 
 	link := strings.TrimSpace(w.say(w.find("center login")))
 	_, code, _ := strings.Cut(link, "/login?code=")
 	w.ask(&http.Client{}, "POST", "/v1/login", `{"code": "`+code+`"}`, &me)
 	w.stop()
 }
+
+// everything is what the demo has: a cache, a database, and two services.
+var everything = []string{"feed-cache", "orders-db", "user-service", "feed-service"}
+
+var planID = regexp.MustCompile(`\bp-[0-9a-z]+\b`)
 
 // commandID is that of an agent's command, or of the centre's.
 var commandID = regexp.MustCompile(`\b[cg]-[0-9a-z]+\b`)
@@ -239,7 +253,7 @@ func TestWhatIsPrintedWorks(t *testing.T) {
 	if said := say(find("--dry-run")); !strings.Contains(said, "tc") {
 		t.Errorf("the dry run says nothing of tc: %s", said)
 	}
-	for _, resource := range []string{"feed-cache", "orders-db"} {
+	for _, resource := range []string{"feed-cache", "orders-db", "user-service"} {
 		said := say(find("switch " + resource + " tc=100 --for 1m"))
 		w.atWeb("switch", "tc", resource)
 		undo(said)
@@ -251,6 +265,9 @@ func TestWhatIsPrintedWorks(t *testing.T) {
 		"degrade orders-db":              `Error 1105 \(HY000\): sluice: orders-db: degraded by command`,
 		"limit orders-db":                `Error 1226 \(42000\): sluice: orders-db: over 20/s`,
 		"fault orders-db --error":        `Error 1213 \(40001\): Deadlock found`,
+		"degrade feed-service":           `last error \d+s ago: sluice: feed-service: degraded by command`,
+		"limit feed-service":             `last error \d+s ago: sluice: feed-service: over 20/s`,
+		"fault user-service --delay":     `get .* [5-9]\d ms\n`,
 		"fault feed-cache --delay 20ms ": `fault feed-cache 10% delay 20ms`,
 		"fault orders-db --delay 50ms ":  `INSERT .* [5-9]\d ms\n`,
 	} {
@@ -267,14 +284,28 @@ func TestWhatIsPrintedWorks(t *testing.T) {
 
 	say(find("kill yf"))
 	out.await(t, 15*time.Second, "kill", `(UNAVAILABLE|UNKNOWN) sluice: feed-cache: `)
+	out.await(t, 15*time.Second, "kill", `sluice: user-service: `)
 	out.await(t, 15*time.Second, "kill", `Error 1158 \(08S01\): sluice: orders-db: `)
 	switched := say(find("switch idc=tc tc=100 --for 10m"))
-	w.answeredBy("switch away from the dead group", 15*time.Second, "tc", "feed-cache", "orders-db")
+	w.answeredBy("switch away from the dead group", 15*time.Second, "tc", everything...)
 	say(find("revive yf"))
 	undo(switched)
-	w.answeredBy("revive and undo", 20*time.Second, "yf", "feed-cache", "orders-db")
+	w.answeredBy("revive and undo", 20*time.Second, "yf", everything...)
 
-	for _, endless := range []string{" top", "observe feed-cache", "observe orders-db"} {
+	planned := func(order string) {
+		t.Helper()
+		say(strings.Replace(find("plan "+order+" ID"), "ID", planID.FindString(say(find("plan list"))), 1))
+	}
+	if said := say(find("move.yaml --dry-run")); strings.Contains(said, "FAILS") || !strings.Contains(said, "dry run") {
+		t.Fatalf("the plan cannot run:\n%s", said)
+	}
+	say(find("move.yaml --at"))
+	planned("run")
+	w.answeredBy("the plan moves everything", 20*time.Second, "tc", everything...)
+	planned("undo")
+	w.answeredBy("the plan is undone", 20*time.Second, "yf", everything...)
+
+	for _, endless := range []string{" top", "observe feed-cache", "observe orders-db", "observe user-service"} {
 		watch(t, find(endless))
 	}
 	w.stop()
@@ -299,7 +330,7 @@ func watch(t *testing.T, line string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	out.await(t, 10*time.Second, line, `feed-cache|KEYS|select name from place`)
+	out.await(t, 10*time.Second, line, `feed-cache|KEYS|select name from place|demo.UserService`)
 	_ = c.Process.Signal(os.Interrupt) // it may have ended by itself
 	_ = c.Wait()
 }
