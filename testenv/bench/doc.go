@@ -1,10 +1,10 @@
 // Command bench measures what the agent costs, next to twemproxy and HAProxy in TCP mode, in front of the same real Redis,
-// and next to HAProxy in front of the same real MariaDB.
+// and next to HAProxy in front of the same real MariaDB, and of the same HTTP server.
 //
 //	make bench                           everything, some minutes
 //	go run ./testenv/bench -quick        a first impression, under a minute
 //	go run ./testenv/bench -only cpu,idle -rounds 12 -out bench.json
-//	go run ./testenv/bench -only mysql   all parts of one kind: redis or mysql
+//	go run ./testenv/bench -only mysql   all parts of one kind: redis, mysql, motan, http or center
 //
 // # The figure
 //
@@ -31,7 +31,11 @@
 //	mysql-idle     memory for each of 10,000 clients that are logged in and silent
 //	mysql-big      growth of memory while a result of 1 GiB passes to a client that reads slowly
 //	mysql-pool     connections to the server for 1,000 clients with a query a second each
+//	http-cpu       CPU for a request that is answered with 1 KiB, 64 connections; the peer is HAProxy in HTTP mode
+//	http-allocs    heap allocations of the agent for each request in the steady state
 //	fleet          the centre's links with 1,000 simulated agents over TLS: commit to acknowledgement, memory, reconnecting
+//	changes        p99 of calls in an open loop while the centre changes their resource ten times a second, to that while it changes another one
+//	ui             the centre's pages in Chromium: first view on a slow laptop, and what an update of 500 rows costs
 //	micro    the histogram, the limiter and the breaker alone, from their own benchmarks
 //
 // main.go reads as the table of contents; figures.go holds what must and what should be reached.

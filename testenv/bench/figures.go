@@ -36,9 +36,24 @@ var figures = map[string]figure{
 	"mysql-idle":       {Name: "MySQL: memory for an idle session, 10,000 open", Unit: "KB", Must: 24, Aim: 8},
 	"mysql-big":        {Name: "MySQL: growth while 1 GiB passes to a slow client", Unit: "MiB", Must: 2, Aim: 1},
 	"mysql-pool":       {Name: "MySQL: server connections of 1,000 mostly idle clients", Unit: "", Must: 64, Aim: 16},
+	"motan-cpu":        {Name: "Motan: CPU of a call, all filters, to motan-go's agent", Unit: "x", Must: 0.60, Aim: 0.30},
+	"motan-p99":        {Name: "Motan: p99 at half load, to motan-go's agent", Unit: "x", Must: 0.7, Aim: 0.4},
+	"motan-allocs":     {Name: "Motan: heap allocations for each call, all filters", Unit: "", Must: 2, Aim: 0},
+	"motan-latency":    {Name: "Motan: added median latency, one client", Unit: "us", Must: 25, Aim: 12},
+	"grpc-cpu":         {Name: "gRPC: CPU of a unary call, to Envoy", Unit: "x", Must: 1.60, Aim: 1.00},
+	"grpc-allocs":      {Name: "gRPC: heap allocations for each call", Unit: "", Must: 2, Aim: 0},
+	"http-cpu":         {Name: "HTTP/1.1: CPU of a request, 1 KiB, to HAProxy", Unit: "x", Must: 2.5, Aim: 1.4},
+	"http-allocs":      {Name: "HTTP/1.1: heap allocations for each request", Unit: "", Must: 0.02, Aim: 0},
 	"fleet-last":       {Name: "centre: commit to the last of 1,000 acknowledgements, p99", Unit: "ms", Must: 1000, Aim: 300},
 	"fleet-busy":       {Name: "centre: the same, 100 endpoint changes a second", Unit: "ms", Must: 2000, Aim: 1000},
 	"fleet-memory":     {Name: "centre: memory, 1,000 agents with 20 resources, at most", Unit: "MB", Must: 512, Aim: 200},
+	"peers-last":       {Name: "three centres: commit to the last of 1,000 acknowledgements, p99", Unit: "ms", Must: 1000, Aim: 300},
+	"peers-memory":     {Name: "three centres: memory of each, 1,000 agents with 20 resources, at most", Unit: "MB", Must: 512, Aim: 200},
+	"changes":          {Name: "centre: p99 of calls, ten changes a second, to ten of another resource", Unit: "x", Must: 1.2, Aim: 1.05},
+	"changes-errors":   {Name: "centre: calls that failed meanwhile", Unit: "", Must: 0, Aim: 0},
+	"ui-overview":      {Name: "pages: first view of the overview, slow laptop", Unit: "ms", Must: 1000, Aim: 500},
+	"ui-catalogue":     {Name: "pages: first view of 500 resources, slow laptop", Unit: "ms", Must: 1000, Aim: 500},
+	"ui-update":        {Name: "pages: update of 500 rows", Unit: "ms", Must: 16, Aim: 8},
 
 	"histogram": {Name: "histogram, one value", Unit: "ns", Must: 25, Aim: 15},
 	"limiter":   {Name: "limiter, one call", Unit: "ns", Must: 25, Aim: 15},
@@ -49,7 +64,9 @@ var figures = map[string]figure{
 var order = []string{
 	"cpu-1", "cpu-16", "cpu-64", "throughput-16", "filters-1", "filters-16", "allocs", "allocs-all", "idle", "big",
 	"mysql-text", "mysql-prepared", "mysql-core", "mysql-latency", "mysql-allocs", "mysql-allocs-all", "mysql-idle", "mysql-big",
-	"mysql-pool", "fleet-last", "fleet-busy", "fleet-memory", "histogram", "limiter", "breaker",
+	"mysql-pool", "motan-cpu", "motan-p99", "motan-allocs", "motan-latency", "http-cpu", "http-allocs", "grpc-cpu", "grpc-allocs", "fleet-last",
+	"fleet-busy", "fleet-memory", "peers-last", "peers-memory", "changes", "changes-errors",
+	"ui-overview", "ui-catalogue", "ui-update", "histogram", "limiter", "breaker",
 }
 
 // measured is a figure as it came out, with its 95 % interval where there is one (Low = High = Value otherwise).

@@ -304,13 +304,14 @@ func (s *fleetSource) wants(app int) []string {
 	return names
 }
 
-// change gives one endpoint another weight.
+// change gives one endpoint another weight: one that it had would be no change, and nobody would answer it.
 func (s *fleetSource) change(name string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revision++
 	d := s.docs[name]
-	d.weights[rand.IntN(len(d.weights))] = 1 + int(s.revision%100)
+	w := &d.weights[rand.IntN(len(d.weights))]
+	*w = *w%100 + 1
 	b := append([]byte(`{"name":"`), name...)
 	b = append(b, `","kind":"redis","groups":{`...)
 	for g, group := range []string{"yf", "tc"} {

@@ -16,6 +16,8 @@ type lab struct {
 
 	redis   *target
 	mysql   *mysqlLab // nil: not asked for yet
+	motan   *motanLab // likewise
+	http    *httpLab  // likewise
 	proxies map[string]*target
 	agents  []*target
 }

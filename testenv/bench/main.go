@@ -32,19 +32,16 @@ type options struct {
 var (
 	redisParts = []string{"cpu", "filters", "allocs", "idle", "big"}
 	mysqlParts = []string{"mysql-cpu", "mysql-latency", "mysql-allocs", "mysql-idle", "mysql-big", "mysql-pool"}
-	parts      = append(append(slices.Clone(redisParts), mysqlParts...), "fleet", "micro")
+	motanParts = []string{"motan-cpu", "motan-latency", "motan-allocs"}
+	httpParts  = []string{"http-cpu", "http-allocs"}
+	grpcParts  = []string{"grpc-cpu", "grpc-allocs"}
+	// Of the governance centre. One of them has a Redis, too.
+	centerParts = []string{"fleet", "peers", "changes", "ui"}
+	parts       = append(slices.Concat(redisParts, mysqlParts, motanParts, httpParts, grpcParts, centerParts), "micro")
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "load" {
-		exit(load.Serve(os.Stdin, os.Stdout))
-	}
-	if len(os.Args) > 1 && os.Args[1] == "fleet-centre" {
-		exit(serveFleetCentre(os.Stdin, os.Stdout))
-	}
-	if len(os.Args) > 1 && os.Args[1] == "fleet-agents" {
-		exit(serveFleetAgents(os.Stdin, os.Stdout))
-	}
+	child()
 	o, err := parseFlags(os.Args[1:])
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -58,6 +55,21 @@ func main() {
 			t.Fatalf("%v", err)
 		}
 	}))
+}
+
+// child does not return when this process is one that the bench started: it starts itself again for what needs a process of its own.
+func child() {
+	if len(os.Args) < 2 {
+		return
+	}
+	switch os.Args[1] {
+	case "load":
+		exit(load.Serve(os.Stdin, os.Stdout))
+	case "fleet-centre":
+		exit(serveFleetCentre(os.Stdin, os.Stdout))
+	case "fleet-agents":
+		exit(serveFleetAgents(os.Stdin, os.Stdout))
+	}
 }
 
 func exit(err error) {
@@ -75,7 +87,7 @@ func parseFlags(args []string) (options, error) {
 	f.StringVar(&o.sluice, "sluice", "", "the sluice binary; empty: built now")
 	f.IntVar(&o.rounds, "rounds", 8, "rounds of each workload; a round visits every target twice")
 	f.BoolVar(&o.quick, "quick", false, "a first impression: short slices, few rounds, wide intervals")
-	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(parts, ", ")+"; redis or mysql for all of one kind (default all)")
+	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(parts, ", ")+"; redis, mysql, motan, http, grpc or center for all of one kind (default all)")
 	f.StringVar(&ops, "ops", "mixed", "operations of the part cpu: mixed (GET and SET in turn), get, set, with commas between")
 	f.StringVar(&o.out, "out", "bench.json", "file for the results as JSON; empty: none")
 	f.BoolVar(&o.strict, "strict", false, "fail when a figure misses what it must reach")
@@ -94,6 +106,14 @@ func parseFlags(args []string) (options, error) {
 				o.only = append(o.only, redisParts...)
 			case "mysql":
 				o.only = append(o.only, mysqlParts...)
+			case "motan":
+				o.only = append(o.only, motanParts...)
+			case "grpc":
+				o.only = append(o.only, grpcParts...)
+			case "http":
+				o.only = append(o.only, httpParts...)
+			case "center":
+				o.only = append(o.only, centerParts...)
 			default:
 				o.only = append(o.only, p)
 			}
@@ -145,7 +165,7 @@ func run(t server.TB, o options) error {
 	b.results.Machine = thisMachine(runtime.Version(), runtime.NumCPU())
 	b.results.Started = time.Now().UTC()
 	b.lab = openLab(t, o.sluice, b.results.Machine.Peers)
-	if slices.ContainsFunc(o.only, func(p string) bool { return slices.Contains(redisParts, p) }) {
+	if slices.ContainsFunc(o.only, func(p string) bool { return p == "changes" || slices.Contains(redisParts, p) }) {
 		b.startRedis()
 	}
 	for _, part := range []struct {
@@ -163,7 +183,17 @@ func run(t server.TB, o options) error {
 		{"mysql-idle", b.partMySQLIdle},
 		{"mysql-big", b.partMySQLBig},
 		{"mysql-pool", b.partMySQLPool},
+		{"motan-cpu", b.partMotan},
+		{"motan-latency", b.partMotanLatency},
+		{"motan-allocs", b.partMotanAllocs},
+		{"grpc-cpu", b.partGRPC},
+		{"grpc-allocs", b.partGRPCAllocs},
+		{"http-cpu", b.partHTTP},
+		{"http-allocs", b.partHTTPAllocs},
 		{"fleet", b.partFleet},
+		{"peers", b.partPeers},
+		{"changes", b.partChanges},
+		{"ui", b.partUI},
 		{"micro", b.partMicro},
 	} {
 		if !slices.Contains(o.only, part.name) {

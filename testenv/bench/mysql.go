@@ -213,7 +213,7 @@ func (b *bench) partMySQLLatency() error {
 	l := b.database()
 	targets := []*target{l.direct, l.haproxy(), l.agent("sluice")}
 	b.progress("latency of a point select, one client")
-	rows, err := latencies(targets, b.plan.rounds)
+	rows, err := latencies(targets, b.plan.rounds, dialReady)
 	if err != nil {
 		return err
 	}

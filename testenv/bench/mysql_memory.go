@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-mesh/sluice/protocols/mysql"
 )
 
-// latencyRow is how long a point select of one client takes that waits for each reply.
+// latencyRow is how long a request of one client takes that waits for each reply.
 type latencyRow struct {
 	Target  string   `json:"target"`
 	P50     float64  `json:"p50_us"`
@@ -19,19 +19,35 @@ type latencyRow struct {
 	Queries int      `json:"verified_queries"`
 }
 
+// caller makes one verified request after another.
+type caller interface {
+	once() error
+	close()
+}
+
+// dialReady connects to MariaDB and prepares a point select.
+func dialReady(t *target) (caller, error) {
+	c, err := dialMySQL(t)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ready(false); err != nil {
+		c.close()
+		return nil, fmt.Errorf("%s: %w", t.name, err)
+	}
+	return c, nil
+}
+
 // latencies visits all targets in order and back, round after round, with one connection to each.
-func latencies(targets []*target, rounds int) ([]latencyRow, error) {
+func latencies(targets []*target, rounds int, dial func(*target) (caller, error)) ([]latencyRow, error) {
 	const each = 400
-	clients := make([]*mysqlClient, len(targets))
+	clients := make([]caller, len(targets))
 	for i, t := range targets {
-		c, err := dialMySQL(t)
+		c, err := dial(t)
 		if err != nil {
 			return nil, err
 		}
 		defer c.close()
-		if err := c.ready(false); err != nil {
-			return nil, fmt.Errorf("%s: %w", t.name, err)
-		}
 		clients[i] = c
 	}
 	rows := make([]latencyRow, len(targets))

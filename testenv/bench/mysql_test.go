@@ -44,7 +44,7 @@ func TestMySQLClient(t *testing.T) {
 		}
 		db.Exec("UPDATE test.sbtest1 SET c = 'c'")
 	}
-	rows, err := latencies([]*target{x, x}, 2)
+	rows, err := latencies([]*target{x, x}, 2, dialReady)
 	if err != nil || len(rows) != 2 || rows[0].P50 <= 0 || rows[0].Added.Value != 0 {
 		t.Errorf("%+v, %v", rows, err)
 	}

@@ -25,6 +25,9 @@ type results struct {
 	Results     []resultRow   `json:"results,omitempty"`
 	Pools       []poolRow     `json:"pools,omitempty"`
 	Fleet       *fleetRow     `json:"fleet,omitempty"`
+	Peers       *peersRow     `json:"peers,omitempty"`
+	Changes     *changesRow   `json:"changes,omitempty"`
+	UI          *uiRow        `json:"ui,omitempty"`
 	Failures    []string      `json:"failures,omitempty"` // parts that could not be measured
 }
 
@@ -56,6 +59,15 @@ func (r *results) print(w io.Writer) {
 	r.printMemory(w)
 	if r.Fleet != nil {
 		r.Fleet.print(w)
+	}
+	if r.Peers != nil {
+		r.Peers.print(w)
+	}
+	if r.Changes != nil {
+		r.Changes.print(w)
+	}
+	if r.UI != nil {
+		r.UI.print(w)
 	}
 	r.printFigures(w)
 }
@@ -95,7 +107,7 @@ func (c *comparison) print(w io.Writer) {
 	}
 }
 
-var opNames = map[string]string{"mixed": "GET and SET in turn", "get": "GET", "set": "SET",
+var opNames = map[string]string{"mixed": "GET and SET in turn", "get": "GET", "set": "SET", "http": "GET",
 	"text": "sysbench oltp_point_select as text", "prepared": "sysbench oltp_point_select, prepared statements"}
 
 func interval(e estimate, digits int) string {
@@ -123,7 +135,7 @@ func (r *results) printMemory(w io.Writer) {
 		t.Flush()
 	}
 	if r.Latency != nil {
-		fmt.Fprintln(w, "\nlatency of a point select, one client that waits for each reply")
+		fmt.Fprintln(w, "\nlatency of one client that waits for each reply")
 		t := table(w)
 		for _, l := range r.Latency {
 			fmt.Fprintf(t, "%s\tp50 %.1f us\tadded %.1f us\t%s\t\n", l.Target, l.P50, l.Added.Value, interval(l.Added, 1))
