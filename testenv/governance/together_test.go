@@ -117,10 +117,9 @@ func (l *lab) history(from, to time.Time, step string, more ...string) (t total)
 	for _, p := range out.Points {
 		t.Calls, t.Errors = t.Calls+p.Calls, t.Errors+p.Errors
 		t.P50, t.P99, t.Max = append(t.P50, p.P50), append(t.P99, p.P99), append(t.Max, p.Max)
-		if p.Gap {
+		if p.Gap { // nothing is known of it, and so not whether something is missing
 			t.Gaps++
-		}
-		if p.Partial {
+		} else if p.Partial {
 			t.Partial++
 		}
 		t.Seen++

@@ -38,6 +38,19 @@ func (l *lab) close() *load.Report {
 	return report
 }
 
+// unbroken checks, after close, that there was no stretch without a good reply of more than two steps of the load. What a client
+// without the agent waited for one reply at most was lost by the machine, and counts twice as in judge.
+func (l *lab) unbroken(r *load.Report) {
+	l.Helper()
+	most := 2 * load.Step
+	if l.others != nil {
+		most += 2 * slices.Max(append(l.others.direct.took, 0))
+	}
+	if gap := r.LongestGap(); gap > most {
+		l.Errorf("there was no good reply for %v, want %v at most", gap, most)
+	}
+}
+
 // clean checks that an agent without clients is back where it was.
 func (l *lab) clean() {
 	l.Helper()
