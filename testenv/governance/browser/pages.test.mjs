@@ -1,8 +1,11 @@
 // Each page, each action, as a person does them in a browser: over the real centre, real agents, Redis and MariaDB, while an
 // application calls both all the time. browser_test.go starts all that and this.
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { api, applications, base, browser, byColour, link, run, shot, sound, until, visit } from './page.mjs'
+import { api, applications, base, browser, byColour, lined, link, run, shot, sound, until, visit } from './page.mjs'
 
 after(() => browser.close())
 
@@ -414,6 +417,55 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByText('Nothing is changed yet.').waitFor()
     })
 
+    /** The line that is shown for a button. */
+    const lineOf = async (what) => (await page.locator('.cli').filter({ has: page.getByRole('button', { name: `Copy the command line: ${what}`, exact: true }) }).locator('code').innerText()).replace(/^\$/, '')
+
+    test('the lines of a draft and of stages do the same as the buttons', async () => {
+      await open('/rules/orders-db', 'Nothing is changed yet.')
+      const folder = mkdtempSync(join(tmpdir(), 'lines-'))
+      const document = async () => writeFileSync(join(folder, 'orders-db.yaml'), await page.getByLabel('Document of orders-db').inputValue())
+      const timeout = async (value) => {
+        await page.getByLabel('Timeout', { exact: true }).fill(value)
+        await page.getByLabel('Timeout', { exact: true }).press('Tab')
+        await page.getByText('Valid', { exact: true }).waitFor()
+        await document()
+      }
+      await timeout('6s')
+      await run(`cd ${folder} && ${await lineOf('Save draft')}`)
+      assert.match((await api('GET', '/v1/resources/orders-db/draft')).yaml, /timeout: 6s/)
+      assert.doesNotMatch((await api('GET', '/v1/resources/orders-db/config')).yaml, /timeout: 6s/)
+      await open('/rules/orders-db')
+      await page.getByText('draft', { exact: true }).waitFor()
+      await run(await lineOf('Discard draft'))
+      await assert.rejects(api('GET', '/v1/resources/orders-db/draft'), /404/)
+
+      await open('/rules/orders-db', 'Nothing is changed yet.')
+      await timeout('7s')
+      await page.getByText('In stages, with guards').click()
+      await page.getByLabel(/^Stages, one a line/).fill('web-1 for 1h\n100%')
+      await page.getByLabel('Turn back when errors exceed').fill('90%')
+      await page.getByLabel('or p99, of what it was, exceeds').fill('100000%')
+      const line = await lineOf('Publish in stages')
+      assert.match(line, /--stage 'web-1 for 1h' --stage 100% --errors 90% --p99 100000%$/)
+      await run(`cd ${folder} && ${line}`)
+      const release = (await api('GET', '/v1/releases')).releases.find((r) => r.resource === 'orders-db')
+      assert.deepEqual(release.stages.map((s) => s.agents ?? s.share), [['web-1'], '100%'])
+      assert.equal(release.state, 'running')
+
+      // The buttons of a release: it is paused, goes on, and is taken back.
+      await open(`/releases/${encodeURIComponent(release.id)}`, 'orders-db')
+      const state = async () => (await api('GET', `/v1/releases/${encodeURIComponent(release.id)}`)).state
+      for (const [button, want] of [['Pause', 'paused'], ['Go on', 'running'], ['Take back', 'undone']]) {
+        await page.getByRole('button', { name: button, exact: true }).click()
+        if (button === 'Take back') await dialog().getByLabel('Why').fill('seen enough')
+        await dialog().getByRole('button', { name: button, exact: true }).click()
+        await gone()
+        await until(`the release to be ${want}`, async () => (await state()) === want, 60_000)
+      }
+      await until('the old version to hold', async () => !/timeout: 7s/.test(JSON.stringify(await api('GET', '/v1/agents/web-1/config'))), 60_000)
+      rmSync(folder, { recursive: true })
+    })
+
     test('a release goes in stages', async () => {
       await open('/rules/feed-cache', 'Nothing is changed yet.')
       await page.getByLabel('Timeout', { exact: true }).fill('5s')
@@ -561,6 +613,8 @@ describe('together', { concurrency: 3 }, () => {
       await dialog().getByRole('button', { name: 'Remove' }).click()
       await gone()
     })
+
+    test('everything that was done showed its command line', () => lined())
 
     test('the log holds it all', async () => {
       await open('/commands/audit', 'The chain of hashes holds')
