@@ -370,6 +370,29 @@ func TestSilentServer(t *testing.T) {
 	c.want(3, "back")
 }
 
+// A server that says that it goes away gets nothing more on its connections, and they end when what is under way is answered. The call
+// was not executed, which the caller hears in the agent's own words: the agent itself does not go away.
+func TestLeavingServer(t *testing.T) {
+	w, s := newWorld(t), newServer(t)
+	f := w.service(&Settings{}, nil, s.addr)
+	c := w.dial()
+	c.send(request(1, "M_m=late", "slow"))
+	c.send(request(2, "M_m=echo", strings.Repeat("x", large))) // on a connection of its own
+	c.want(2, strings.Repeat("x", large))
+	if n := f.Open.Load(); n != 2 {
+		t.Fatalf("%d connections are open", n)
+	}
+	c.send(request(3, "M_m=leave", ""))
+	if a := c.want(3, "10001 1"); a.Meta.Get(motan2.KeyUnsent) == nil || motan2.Leaves(a) {
+		t.Errorf("metadata %q", a.Meta)
+	}
+	c.send(request(4, "M_m=echo", "new"))
+	c.want(4, "new")
+	eventually(t, "the idle connection to end", func() bool { return f.Open.Load() == 2 })
+	c.want(1, "slow")
+	eventually(t, "the other one to end", func() bool { return f.Open.Load() == 1 })
+}
+
 // Clients that go away leave nothing behind; servers that do are replaced.
 func TestComingsAndGoings(t *testing.T) {
 	w, s := newWorld(t), newServer(t)

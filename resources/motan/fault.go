@@ -25,7 +25,8 @@ var codes = [...]int{
 // failure, never of the service's own word.
 func appendFault(dst []byte, h motan2.Head, f *resources.Fault) []byte {
 	return motan2.AppendException(dst, h, motan2.Exception{
-		Code: codes[f.Code], Type: motan2.Service, Text: f.Text, Unsent: f.Code == resources.Unavailable || f.Code == resources.Draining,
+		Code: codes[f.Code], Type: motan2.Service, Text: f.Text,
+		Unsent: f.Code == resources.Unavailable || f.Code == resources.Draining, Leaving: f.Code == resources.Draining,
 	})
 }
 

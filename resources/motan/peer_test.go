@@ -143,6 +143,8 @@ func (s *server) serve(nc net.Conn) {
 			except(motan2.CodeReject, motan2.Service)
 		case "unsent":
 			say(motan2.AppendException(nil, h, motan2.Exception{Code: motan2.CodeService, Type: motan2.Service, Text: "no", Unsent: true}))
+		case "leave":
+			say(motan2.AppendException(nil, h, motan2.Exception{Code: 10025, Type: motan2.Service, Text: "no", Unsent: true, Leaving: true}))
 		case "unknown", "getUnknown":
 			except(10023, motan2.Service)
 		case "missing":
