@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/discovery"
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // Times of the connection.
@@ -40,7 +41,7 @@ func (s *Source) keep() {
 		} else {
 			pause = firstPause
 		}
-		if !sleep(s.life, min(closest, wait)) {
+		if !clock.Sleep(s.life, min(closest, wait)) {
 			return
 		}
 		t := time.NewTimer(wait - min(closest, wait))
@@ -246,18 +247,6 @@ func (s *Source) leave() {
 	})
 	if err != nil {
 		s.log.Info("not all services could be withdrawn from Consul; their checks expire by themselves", "error", err)
-	}
-}
-
-// sleep waits, and reports whether ctx still stands.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
