@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	peers "github.com/sluice-mesh/sluice/testenv/http"
 	"github.com/sluice-mesh/sluice/testenv/load"
 	"github.com/sluice-mesh/sluice/testenv/load/counted"
+	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,17 +26,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestServer(t *testing.T) {
 	s := peers.Serve(t, peers.Server{})
 	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(500 * time.Millisecond)
-	l.Stop().Check(t, 50)
+	l.Await(t, 200)
+	l.Stop().Check(t, 1)
 	if l.CountedBy(s.Addr) == 0 {
 		t.Error("the server counted nothing")
 	}
 	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(200 * time.Millisecond)
+	l.Await(t, 50)
 	s.Kill()
-	time.Sleep(200 * time.Millisecond)
+	server.Wait(t, 30*time.Second, "the load to miss the server", func() error {
+		if l.Failed(load.Connect) == 0 {
+			return errors.New("nobody failed to connect")
+		}
+		return nil
+	})
 	s.Restart()
-	time.Sleep(200 * time.Millisecond)
+	l.Await(t, 20)
 	r := l.Stop()
 	if r.ErrorCount(load.Connect) == 0 || r.Lost == 0 {
 		t.Errorf("the server was gone with what it counted, and the load says %v", r)
@@ -65,7 +72,7 @@ func TestDetects(t *testing.T) {
 	} {
 		addr, end := bent(t, of.answer)
 		run := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: addr, Clients: 1, Timeout: 100 * time.Millisecond})
-		time.Sleep(200 * time.Millisecond)
+		run.Await(t, 6)
 		r := run.Stop()
 		end()
 		if of.found(r) == 0 {
@@ -92,7 +99,7 @@ func TestDetectsAtTheEnd(t *testing.T) {
 			return of.answer
 		})
 		run := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: addr, Clients: 1, Servers: []string{addr}})
-		time.Sleep(200 * time.Millisecond)
+		run.Await(t, 12)
 		r := run.Stop()
 		end()
 		if of.found(r) == 0 {

@@ -1,6 +1,7 @@
 package motan
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/sluice-mesh/sluice/testenv/load"
 	"github.com/sluice-mesh/sluice/testenv/load/counted"
 	peers "github.com/sluice-mesh/sluice/testenv/motan"
+	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,21 +22,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestServer(t *testing.T) {
 	s := peers.Serve(t, peers.Server{})
 	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(500 * time.Millisecond)
-	l.Stop().Check(t, 50)
+	l.Await(t, 200)
+	l.Stop().Check(t, 1)
 	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}, Forgetful: true})
-	time.Sleep(200 * time.Millisecond)
+	l.Await(t, 50)
 	s.Kill()
-	time.Sleep(200 * time.Millisecond)
+	server.Wait(t, 30*time.Second, "the load to miss the server", func() error {
+		if l.Failed(load.Connect) == 0 {
+			return errors.New("nobody failed to connect")
+		}
+		return nil
+	})
 	s.Restart()
-	time.Sleep(200 * time.Millisecond)
-	r := l.Stop()
-	r.Check(t, 10, load.Closed, load.Connect)
-	if r.ErrorCount(load.Connect) == 0 {
-		t.Error("nobody noticed that the server was gone")
-	}
+	l.Await(t, 20)
+	l.Stop().Check(t, 1, load.Closed, load.Connect)
 	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(200 * time.Millisecond)
+	l.Await(t, 50)
 	s.Kill()
 	s.Restart()
 	if r := l.Stop(); r.Lost == 0 {
@@ -69,7 +72,7 @@ func TestDetects(t *testing.T) {
 			}
 		}()
 		run := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: l.Addr().String(), Clients: 1, Timeout: 100 * time.Millisecond})
-		time.Sleep(200 * time.Millisecond)
+		run.Await(t, 6)
 		r := run.Stop()
 		_ = l.Close()
 		<-served
