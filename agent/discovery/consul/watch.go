@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"sync"
@@ -156,11 +157,7 @@ func (s *Source) poll(ctx context.Context, path string, query url.Values, take f
 func (s *Source) readings(ctx context.Context, path string, query url.Values, take func(answer) error) error {
 	index := uint64(0)
 	for {
-		q := url.Values{}
-		for k, v := range query {
-			q[k] = v
-		}
-		a, err := s.wait(ctx, path, q, index)
+		a, err := s.wait(ctx, path, maps.Clone(query), index)
 		if err != nil && !absent(err) {
 			return err
 		}
