@@ -190,7 +190,7 @@ func TestRow11MySQLWaitingClientLeaves(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the statement had no error")
 	}
-	l.await(2*time.Second, "the session to end", func() error {
+	l.await(recoverWithin, "the session to end", func() error {
 		if n := l.scrape().sum("sluice_sessions", "resource", "db"); n != 0 {
 			return fmt.Errorf("it is there")
 		}
@@ -342,7 +342,7 @@ func TestRow09MySQLClientVanishes(t *testing.T) {
 		c.Close()
 		busy.Close()
 	})
-	l.await(2*time.Second, "the statement to be killed", func() error { return asleep(watch, 0) })
+	l.await(recoverWithin, "the statement to be killed", func() error { return asleep(watch, 0) })
 	watch.Exec("SET innodb_lock_wait_timeout = 1", "UPDATE gone SET n = 3 WHERE n = 1") // fails when it is locked, or is 2
 	if got := watch.Value("SELECT n FROM gone"); got != "3" {
 		t.Errorf("the row has %s, want 3: the transaction of a client that is gone was not rolled back", got)
