@@ -2,7 +2,6 @@ package http
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +16,6 @@ import (
 	peers "github.com/sluice-mesh/sluice/testenv/http"
 	"github.com/sluice-mesh/sluice/testenv/load"
 	"github.com/sluice-mesh/sluice/testenv/load/counted"
-	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,27 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A real server does nothing wrong, and one that was killed is seen.
 func TestServer(t *testing.T) {
 	s := peers.Serve(t, peers.Server{})
-	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	l.Await(t, 200)
-	l.Stop().Check(t, 1)
-	if l.CountedBy(s.Addr) == 0 {
-		t.Error("the server counted nothing")
-	}
-	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	l.Await(t, 50)
-	s.Kill()
-	server.Wait(t, 30*time.Second, "the load to miss the server", func() error {
-		if l.Failed(load.Connect) == 0 {
-			return errors.New("nobody failed to connect")
-		}
-		return nil
-	})
-	s.Restart()
-	l.Await(t, 20)
-	r := l.Stop()
-	if r.ErrorCount(load.Connect) == 0 || r.Lost == 0 {
-		t.Errorf("the server was gone with what it counted, and the load says %v", r)
-	}
+	counted.CheckDial(t.Context(), t, Dial, s, s.Addr)
 }
 
 // Whatever an agent could do wrong is found.

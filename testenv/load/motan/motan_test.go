@@ -1,7 +1,6 @@
 package motan
 
 import (
-	"errors"
 	"net"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/sluice-mesh/sluice/testenv/load"
 	"github.com/sluice-mesh/sluice/testenv/load/counted"
 	peers "github.com/sluice-mesh/sluice/testenv/motan"
-	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,28 +19,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A real server does nothing wrong, and one that was killed is seen.
 func TestServer(t *testing.T) {
 	s := peers.Serve(t, peers.Server{})
-	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	l.Await(t, 200)
-	l.Stop().Check(t, 1)
-	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}, Forgetful: true})
+	counted.CheckDial(t.Context(), t, Dial, s, s.Addr)
+	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}, Timeout: 10 * time.Second, Forgetful: true})
 	l.Await(t, 50)
-	s.Kill()
-	server.Wait(t, 30*time.Second, "the load to miss the server", func() error {
-		if l.Failed(load.Connect) == 0 {
-			return errors.New("nobody failed to connect")
-		}
-		return nil
-	})
-	s.Restart()
-	l.Await(t, 20)
+	l.Outlive(t, s)
 	l.Stop().Check(t, 1, load.Closed, load.Connect)
-	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	l.Await(t, 50)
-	s.Kill()
-	s.Restart()
-	if r := l.Stop(); r.Lost == 0 {
-		t.Errorf("acknowledged counts are gone, and the load says %v", r)
-	}
 }
 
 // Whatever an agent could do wrong is found.
