@@ -46,10 +46,11 @@ export function fault(e: unknown): string {
   return known(key) ? t(key, { message: e.message }) : e.message
 }
 
-/** What somebody did: a verb of the audit log, or a command as in "switch tc=100". */
+/** What somebody did: a verb of the audit log, or a command as in "switch tc=100", or that it was taken back: "undo switch tc=100". */
 export function act(what: string): string {
   if (prefs.lang !== 'zh') return what
   const [first, ...rest] = what.trim().split(' ')
+  if (first === 'undo' && rest.length) return `${done(first)} ${act(rest.join(' '))}`
   return done(what.trim()) ?? [done(first!) ?? term(first!), ...rest].join(' ')
 }
 
