@@ -107,6 +107,7 @@ type servicePlan struct {
 	clients   int    // of the load, with a call at a time each; default: as package counted has it
 	echoes    bool   // the load has no calls but idempotent ones
 	forgetful bool   // servers are killed, and forget what they counted
+	host      string // by which the agent is told of the proxies, instead of their address
 	more      string // further policy, such as "timeout: 300ms, "
 	settings  string // further settings, such as ", stall: 300ms"
 }
@@ -139,6 +140,9 @@ func openService(t *testing.T, p servicePlan) *serviceLab {
 		for i, s := range m.peers {
 			if endpoints = append(endpoints, l.proxies[i].Addr); p.direct {
 				endpoints[i] = s.Addr
+			}
+			if p.host != "" {
+				endpoints[i] = p.host + endpoints[i][strings.LastIndexByte(endpoints[i], ':'):]
 			}
 		}
 		return l.head() + fmt.Sprintf(`  cache:
