@@ -27,30 +27,30 @@ func TestLongRow30ServiceLargeAnswers(t *testing.T) {
 		r := raws[p.of.kind]
 		m := openService(t, p)
 		apart := server.Start(t, server.Agent{Config: m.configuration()}).Addr("cache")
-		var beside, without, one []time.Duration
-		var grown int64
-		for range 3 {
-			p99, each := m.besideAnswers(apart, clients, r)
-			without, one = append(without, p99), append(one, each)
-			m.inject(func() {
-				grown = max(grown, m.peak(func() { p99, _ = m.besideAnswers(m.addr, clients, r) }))
-			})
-			beside = append(beside, p99)
-		}
-		t.Logf("p99 of calls beside %d answers of %d MiB: %v, through another agent %v; memory grew by %d KiB", clients, r.most>>20, beside, without, grown>>10)
-		// The best of three each, and 20 ms: the machine is busy with other things too.
-		most, bound := int64(clients+16)<<20, 2*slices.Min(without)+20*time.Millisecond // the memory for the load's own calls as well
+		most := int64(clients+16) << 20 // with the load's own calls
 		if p.of.kind == "motan2" {
-			// It is held as it comes and as it goes, in buffers that double, and as much may wait to be collected. On connections to servers,
-			// which are shared, a frame waits for those before it.
+			// It is held as it comes and as it goes, in buffers that double, and as much may wait to be collected.
 			most += clients * 8 * int64(r.most)
-			bound += clients * slices.Max(one)
 		}
-		if best := slices.Min(beside); best > bound {
-			t.Errorf("p99 of calls beside large answers is %v, want %v at most; through another agent %v", best, bound, slices.Min(without))
+		held := false
+		for round := 0; round < 5 && !held; round++ { // the best of five: the machine is busy with other things too
+			without, each := m.besideAnswers(apart, clients, r)
+			var beside time.Duration
+			var grown int64
+			m.inject(func() { grown = m.peak(func() { beside, _ = m.besideAnswers(m.addr, clients, r) }) })
+			bound := 2*without + 20*time.Millisecond
+			if p.of.kind == "motan2" { // on connections to servers, which are shared, a frame waits for those before it
+				bound += clients * each
+			}
+			held = beside <= bound
+			t.Logf("p99 of calls beside %d answers of %d MiB: %v, through another agent %v, bound %v; memory grew by %d KiB", clients, r.most>>20,
+				beside, without, bound, grown>>10)
+			if grown > most {
+				t.Errorf("memory grew by %d KiB for %d answers of %d MiB", grown>>10, clients, r.most>>20)
+			}
 		}
-		if grown > most {
-			t.Errorf("memory grew by %d KiB for %d answers of %d MiB", grown>>10, clients, r.most>>20)
+		if !held {
+			t.Error("calls beside large answers took longer than that each time")
 		}
 		m.steady()
 		m.close()
