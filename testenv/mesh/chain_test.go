@@ -182,8 +182,8 @@ func TestTheAgentsOwnWords(t *testing.T) {
 	}
 }
 
-// fallback degrades one method at a time with what its callers get in its stead: a text, which the method must be one of, or
-// nothing. No call of it reaches the server, and all other methods go on.
+// fallback degrades one method at a time with what its callers get in its stead: a text, null, or a number. No call of it reaches
+// the server, and all other methods go on.
 func fallback(t *testing.T, a *server.AgentProcess, c *motan.ClientProcess, name string) {
 	t.Helper()
 	id := fmt.Sprint(t.Name(), time.Now().UnixNano())
@@ -207,6 +207,10 @@ func fallback(t *testing.T, a *server.AgentProcess, c *motan.ClientProcess, name
 	others(motan.Count(id, 0))
 	is(t, c, motan.Count(id, 0), nil)
 	is(t, c, motan.Join("a", 1, true), "a 1 true")
+	undo(t, a, given)
+	given = command(t, a, `{"type":"degrade","resource":"peers","match":{"op":"count"},"reply":"json:-7","why":"test"}`)
+	others(motan.Count(id, 0))
+	is(t, c, motan.Count(id, 0), int64(-7))
 	undo(t, a, given)
 	is(t, c, motan.Count(id, 0), int64(2))
 }
