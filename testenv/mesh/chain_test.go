@@ -117,7 +117,7 @@ func TestTwoAgents(t *testing.T) {
 	for _, k := range []struct {
 		server  motan.Peer
 		clients []motan.Peer
-	}{{motan.Java, []motan.Peer{motan.Go, motan.PHP}}, {motan.Go, []motan.Peer{motan.Java, motan.PHP}}} {
+	}{{motan.Java, []motan.Peer{motan.Go, motan.PHP}}, {motan.Go, []motan.Peer{motan.Java}}} {
 		s := motan.Serve(t, motan.Server{Peer: k.server})
 		beside := forward(t, s.Addr)
 		theirs := motan.StartAgent(t, motan.Agent{
