@@ -294,6 +294,10 @@ func TestFilters(t *testing.T) {
 			return &resources.Stop{Empty: true}
 		case "mock":
 			return &resources.Stop{Reply: "hi"}
+		case "number":
+			return &resources.Stop{Reply: `json:{"$int32": 5}`}
+		case "noJSON":
+			return &resources.Stop{Reply: "json:[5"}
 		case "delayed":
 			c.Delay = int64(100 * time.Millisecond)
 		case "traced":
@@ -319,6 +323,10 @@ func TestFilters(t *testing.T) {
 	c.want(2, "\x00")
 	c.send(request(3, "M_m=mock", ""))
 	c.want(3, "\x01\x00\x00\x00\x02hi")
+	c.send(request(7, "M_m=number", ""))
+	c.want(7, "\x08\x0a")
+	c.send(request(8, "M_m=noJSON", ""))
+	c.want(8, "10021 1")
 	if len(s.requests()) != 0 {
 		t.Error("the server was asked")
 	}
