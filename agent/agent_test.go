@@ -279,11 +279,11 @@ func TestCommandsThatCannotHoldAreRefused(t *testing.T) {
 }
 
 func TestDrainInOrder(t *testing.T) {
-	r := start(t, t.TempDir(), one, "{ wait: 400ms, timeout: 10s }")
+	r := start(t, t.TempDir(), one, "{ wait: 3s, timeout: 30s }")
 	busy, idle := r.dial("cache"), r.dial("cache")
 	idle.ask("GET a")
-	fmt.Fprintln(busy, "WAIT 1500ms")
 	begun := time.Now()
+	fmt.Fprintln(busy, "WAIT 5s")
 	r.until("the call began", func() bool {
 		_, _, body := r.do("GET", "/v1/resources/cache", "")
 		return strings.Contains(body, `"inflight":1`)
@@ -301,15 +301,15 @@ func TestDrainInOrder(t *testing.T) {
 	if code, _, _ := r.do("POST", "/v1/commands", `{"type":"degrade","resource":"cache"}`); code != 503 {
 		t.Errorf("a command while draining: %d", code)
 	}
-	idle.SetDeadline(time.Now().Add(5 * time.Second))
+	idle.SetDeadline(time.Now().Add(20 * time.Second))
 	if got := idle.read(); got != "" {
 		t.Errorf("an idle session gets %q, want its end", got)
 	}
-	busy.SetDeadline(time.Now().Add(10 * time.Second))
+	busy.SetDeadline(time.Now().Add(20 * time.Second))
 	if got := busy.read(); got != "ok yf 10.0.0.1:6379" {
 		t.Errorf("the call in flight got %q", got)
 	}
-	if took := time.Since(begun); took < 1400*time.Millisecond {
+	if took := time.Since(begun); took < 4900*time.Millisecond {
 		t.Errorf("answered after %v", took)
 	}
 	if err := <-r.ended; err != nil {
@@ -326,7 +326,7 @@ func TestDrainCutsAtTheDeadlineAndASecondSignalCutsNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, t.TempDir(), one, drain)
 			c := r.dial("cache")
-			fmt.Fprintln(c, "WAIT 700ms")
+			fmt.Fprintln(c, "WAIT 1m")
 			r.until("the call began", func() bool {
 				_, _, body := r.do("GET", "/v1/resources/cache", "")
 				return strings.Contains(body, `"inflight":1`)
@@ -339,7 +339,7 @@ func TestDrainCutsAtTheDeadlineAndASecondSignalCutsNow(t *testing.T) {
 			}
 			err := <-r.ended
 			r.ended <- err
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if (err != nil) != (name != "deadline") {

@@ -130,7 +130,7 @@ func TestTheCentreHearsOfADrain(t *testing.T) {
 	conn := accepted(t, c)
 	tell(t, conn, &wire.Update{Revision: 1, Full: true, Resources: []wire.Resource{spec("feed", 1, "10.0.0.1:1")}})
 	busy := r.dial("feed")
-	fmt.Fprintln(busy, "WAIT 1500ms")
+	fmt.Fprintln(busy, "WAIT 3s")
 	r.until("the call began", func() bool {
 		_, _, body := r.do("GET", "/v1/resources/feed", "")
 		return strings.Contains(body, `"inflight":1`)

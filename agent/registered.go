@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-mesh/sluice/agent/manage"
 	"github.com/sluice-mesh/sluice/agent/runtime"
 	"github.com/sluice-mesh/sluice/config"
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -233,7 +234,7 @@ func (s *registered) Subscribe(ctx context.Context, service manage.Service) erro
 	defer cancel()
 	up := func(e runtime.EndpointStatus) bool { return e.State == "up" }
 	for ctx.Err() == nil && !slices.ContainsFunc(m.run.Endpoints(), up) {
-		pause(ctx, 5*time.Millisecond)
+		clock.Sleep(ctx, 5*time.Millisecond)
 	}
 	return nil
 }
@@ -335,7 +336,7 @@ func (s *registered) Unregister(ctx context.Context, service manage.Service) err
 		r.export = nil
 	}
 	s.exports.Unlock()
-	pause(ctx, s.drainConfig().Wait.D())
+	clock.Sleep(ctx, s.drainConfig().Wait.D())
 
 	s.changing.Lock()
 	defer s.changing.Unlock()

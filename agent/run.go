@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // supervise waits for the end: a signal, ctx, or an admin interface that broke.
@@ -45,7 +47,7 @@ func (a *Agent) drain() error {
 		defer close(withdrawn)
 		a.announcer.withdraw()
 	}()
-	pause(ctx, c.Wait.D())
+	clock.Sleep(ctx, c.Wait.D())
 	<-withdrawn
 	a.changing.Lock() // a change that began before finishes first
 	a.set.stopAccepting()
@@ -84,14 +86,4 @@ func (a *Agent) hurry(ctx context.Context, cancel func()) func() os.Signal {
 		}
 	})
 	return func() os.Signal { done.Wait(); return got }
-}
-
-// pause waits for d, or less when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -248,8 +248,8 @@ func (o Options) ParseResource(name string, data []byte) (*Resource, error) {
 
 // finish returns all problems as one error, or nil.
 func (d *decoder) finish() error {
-	if d.visited > maxNodes && !d.spent {
-		d.report(&node{line: 1, column: 1}, "", "too much: a config has at most %d values, with aliases counted each time", maxNodes)
+	if d.visited > MaxNodes && !d.spent {
+		d.report(&node{line: 1, column: 1}, "", "too much: a config has at most %d values, with aliases counted each time", MaxNodes)
 	}
 	return d.src.errors(d.problems)
 }

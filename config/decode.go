@@ -21,7 +21,7 @@ type decoder struct {
 	remote   bool // from HTTP: secrets must be references
 	anywhere bool // listen may be left out
 	visited  int
-	spent    bool // maxNodes was reached and reported
+	spent    bool // MaxNodes was reached and reported
 }
 
 // Optional methods of a value that is decoded; see resources.Spec.
@@ -57,10 +57,10 @@ func (p place) index(i int) place {
 
 // value decodes n into v, which is addressable.
 func (d *decoder) value(n *node, v reflect.Value, at place) {
-	if d.visited++; d.visited > maxNodes {
+	if d.visited++; d.visited > MaxNodes {
 		if !d.spent {
 			d.spent = true
-			d.report(n, at.path, "too much: a config has at most %d values, with aliases counted each time", maxNodes)
+			d.report(n, at.path, "too much: a config has at most %d values, with aliases counted each time", MaxNodes)
 		}
 		return
 	}

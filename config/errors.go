@@ -65,7 +65,7 @@ type mask struct{ line, column, lines int }
 
 // mask keeps a value and what is below it out of every excerpt.
 func (s *source) mask(n *node) {
-	if len(s.masks) > maxNodes {
+	if len(s.masks) > MaxNodes {
 		return
 	}
 	if n.kind == textNode || n.kind == numberNode {
@@ -86,7 +86,7 @@ func (s *source) masked(line int) string {
 	}
 	text := []rune(strings.ReplaceAll(s.lines[line-1], "\t", " "))
 	cut := len(text)
-	if len(s.masks) > maxNodes {
+	if len(s.masks) > MaxNodes {
 		return "" // not all of them are known
 	}
 	for _, m := range s.masks {

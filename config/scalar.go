@@ -131,7 +131,7 @@ func (d *decoder) scalar(n *node, v reflect.Value, at place) {
 
 // generic decodes into the types of encoding/json: nil, bool, float64, int64, string, []any, map[string]any.
 func (d *decoder) generic(n *node) any {
-	if d.visited++; d.visited > maxNodes {
+	if d.visited++; d.visited > MaxNodes {
 		return nil
 	}
 	switch n.kind {

@@ -18,8 +18,8 @@ import (
 // more than its size.
 const (
 	maxSource = 4 << 20 // bytes
-	maxDepth  = 64      // of nesting
-	maxNodes  = 500_000 // visited while decoding, aliases counted each time they are used
+	MaxDepth  = 64      // of nesting
+	MaxNodes  = 500_000 // visited while decoding, aliases counted each time they are used
 )
 
 type nodeKind uint8
@@ -136,8 +136,8 @@ func (c *converter) parse(text string) (body ast.Node) {
 		}
 	}()
 	tokens := lexer.Tokenize(text)
-	if at := tooDeep(tokens); at != nil {
-		c.report(at.Position.Line, at.Position.Column, "", "nested too deep: a config has at most %d levels", maxDepth)
+	if at := TooDeep(tokens); at != nil {
+		c.report(at.Position.Line, at.Position.Column, "", "nested too deep: a config has at most %d levels", MaxDepth)
 		return nil
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
@@ -173,8 +173,8 @@ func (c *converter) syntax(err error) {
 	}
 }
 
-// tooDeep returns the token at which the nesting goes beyond maxDepth, or nil.
-func tooDeep(tokens token.Tokens) *token.Token {
+// TooDeep returns the token at which YAML nests deeper than MaxDepth, or nil, before a parser recurses as deep.
+func TooDeep(tokens token.Tokens) *token.Token {
 	flow, line, onLine := 0, 0, 0
 	for _, t := range tokens {
 		if t.Position.Line != line {
@@ -191,7 +191,7 @@ func tooDeep(tokens token.Tokens) *token.Token {
 				onLine = 0
 			}
 		}
-		if flow > maxDepth || onLine > maxDepth || t.Position.IndentLevel > maxDepth {
+		if flow > MaxDepth || onLine > MaxDepth || t.Position.IndentLevel > MaxDepth {
 			return t
 		}
 	}
@@ -200,7 +200,7 @@ func tooDeep(tokens token.Tokens) *token.Token {
 
 func (c *converter) convert(n ast.Node, path string, depth int) *node {
 	out := &node{kind: nullNode, line: 1, column: 1}
-	if n == nil || depth > 4*maxDepth {
+	if n == nil || depth > 4*MaxDepth {
 		return out
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
@@ -320,7 +320,7 @@ func (c *converter) merge(out, from *node, have map[string]*node, path string) {
 		return
 	}
 	for _, p := range from.pairs {
-		if c.copied++; c.copied > maxNodes {
+		if c.copied++; c.copied > MaxNodes {
 			return
 		}
 		if _, written := have[p.key.text]; !written {

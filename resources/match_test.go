@@ -157,6 +157,26 @@ func TestGlob(t *testing.T) {
 	})
 }
 
+func TestGlobAny(t *testing.T) {
+	for patterns, want := range map[string]bool{"": true, "b": true, "a,b": true, "a, b ,c": true, "*": true, "a,*x": false, "a": false, ",": false} {
+		if GlobAny(patterns, "b") != want {
+			t.Errorf("GlobAny(%q, b) is not %t", patterns, want)
+		}
+	}
+	have := map[string]string{"team": "feed", "tier": ""}
+	for _, c := range []struct {
+		labels map[string]string
+		want   bool
+	}{
+		{nil, true}, {map[string]string{"team": "f*,x", "tier": ""}, true}, {map[string]string{"team": "feed", "owner": "*"}, false},
+		{map[string]string{"team": "x"}, false}, {map[string]string{"tier": "1"}, false},
+	} {
+		if GlobLabels(c.labels, have) != c.want {
+			t.Errorf("GlobLabels(%v) is not %t", c.labels, c.want)
+		}
+	}
+}
+
 func BenchmarkSelectorOpAndClass(b *testing.B) { benchmarkSelector(b, "op=GET class=read") }
 func BenchmarkSelectorEverything(b *testing.B) {
 	benchmarkSelector(b, "op=GET class=read caller=batch-* user=app idc=yf key=user:*")

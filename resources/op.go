@@ -191,6 +191,30 @@ func Glob[T string | []byte](pattern string, s T) bool {
 	return p == len(pattern)
 }
 
+// GlobAny reports whether s matches one of several patterns with commas between them, and maybe spaces around them; no pattern at
+// all takes everything.
+func GlobAny(patterns, s string) bool {
+	if patterns == "" {
+		return true
+	}
+	for p := range strings.SplitSeq(patterns, ",") {
+		if Glob(strings.TrimSpace(p), s) {
+			return true
+		}
+	}
+	return false
+}
+
+// GlobLabels reports whether a resource with the labels have has each label of want, with a value that one of want's patterns takes.
+func GlobLabels(want, have map[string]string) bool {
+	for k, patterns := range want {
+		if v, ok := have[k]; !ok || !GlobAny(patterns, v) {
+			return false
+		}
+	}
+	return true
+}
+
 // OpName returns a name that a client wrote as the name of an operation, which is shown to people and is part of metrics: white
 // space, controls and what is no UTF-8 become an underscore.
 func OpName(written string) string {

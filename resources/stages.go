@@ -52,6 +52,8 @@ type Stages struct {
 	Out *loop.Conn
 
 	Spare bool // of the filter that made it
+
+	untold int // connections that are still to say when the request was written
 }
 
 // Stage is one of the parts of a call's time.
@@ -87,7 +89,7 @@ func (c *Call) Watch() bool {
 
 // Unwatch ends what Watch began, for a filter that has no use for it after OnDone, so that the next Watch need not allocate.
 func (c *Call) Unwatch() {
-	if s := c.Stages; s.Ready == 0 || s.Written != 0 { // else a connection may still want to tell it when the request was written
+	if s := c.Stages; s.untold == 0 { // else a connection would tell another call, on whatever loop that runs
 		spares.Put(s)
 	}
 	c.Stages = nil
@@ -111,7 +113,9 @@ func (s *Stages) Placed(to *loop.Conn) {
 // Wrote notes when everything was written that is appended to a connection in this round.
 func (s *Stages) Wrote(to *loop.Conn) {
 	ready := s.Ready
+	s.untold++
 	to.OnWritten(func(at int64) {
+		s.untold--
 		if s.Ready == ready && s.Written == 0 { // else this was another attempt
 			s.Written = at
 		}

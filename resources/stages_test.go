@@ -1,9 +1,13 @@
 package resources
 
 import (
+	"net"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/sluice-mesh/sluice/internal/loop"
 )
 
 func TestStagesOfCalls(t *testing.T) {
@@ -67,5 +71,60 @@ func TestWatchedOnce(t *testing.T) {
 	c.Unwatch()
 	if c.Stages != nil {
 		t.Error("the call is still watched")
+	}
+}
+
+// idle is the handler of a connection that nothing comes on.
+type idle struct{}
+
+func (idle) OnData(_ *loop.Conn, b []byte) int { return len(b) }
+func (idle) OnEOF(*loop.Conn)                  {}
+func (idle) OnDrained(*loop.Conn)              {}
+func (idle) OnClose(*loop.Conn, error)         {}
+
+// What a connection has yet to tell of a call is not told of the next one: its stages are used again when it is told.
+func TestStagesAreNotUsedAgainTooSoon(t *testing.T) {
+	l, err := loop.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	near, far := net.Pipe() // nobody reads
+	waits := map[*Stages]bool{}
+	placed, told := make(chan struct{}), make(chan int, 1)
+	if err := l.Attach(near, func(c *loop.Conn) {
+		c.SetHandler(idle{})
+		c.Write([]byte("request"))
+		for range 100 {
+			var call Call
+			call.Watch()
+			if waits[call.Stages] {
+				t.Error("the stages of a call are another one's that a connection waits to tell")
+				break
+			}
+			waits[call.Stages] = true
+			call.Stages.Placed(c)
+			call.Stages.Again() // the attempt failed, and there is no other connection
+			call.Unwatch()
+		}
+		close(placed)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-placed
+	far.Close()
+	left := len(waits)
+	for end := time.Now().Add(10 * time.Second); left > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		l.Post(func() {
+			n := 0
+			for s := range waits {
+				n += s.untold
+			}
+			told <- n
+		})
+		left = <-told
+	}
+	if left > 0 {
+		t.Errorf("%d calls are left to be told of a connection that is closed", left)
 	}
 }

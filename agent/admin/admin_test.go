@@ -412,8 +412,8 @@ func TestShutdownEndsStreams(t *testing.T) {
 	defer resp.Body.Close()
 	start := time.Now()
 	s.Shutdown(context.Background())
-	if took := time.Since(start); took > 3*time.Second {
-		t.Errorf("Shutdown took %v", took)
+	if took := time.Since(start); took > shutdownTimeout-500*time.Millisecond {
+		t.Errorf("Shutdown took %v: it waited for the stream to end by itself", took)
 	}
 	<-f.canceled
 }

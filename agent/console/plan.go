@@ -134,6 +134,7 @@ func (c *compiler) explain(d *Document) {
 	}
 }
 
+// typeOf is the type that a command has here.
 func typeOf(cmd *motancommand.Command) resources.CommandType {
 	if cmd.Type == motancommand.Traffic {
 		return resources.CommandSwitch
@@ -169,8 +170,8 @@ func (c *compiler) degrade(documents []*Document, share float64) {
 	if cmd == nil {
 		return
 	}
-	id := c.add(d, cmd, resources.CommandDegrade, "", "")
-	o := &c.plan.Orders[id].Command
+	at := c.add(d, cmd, resources.CommandDegrade, "", "")
+	o := &c.plan.Orders[at].Command
 	o.Reply = "error"
 	o.Percent = min(100, o.Percent+resources.Percent(math.Round(share*10000)/100))
 }
@@ -265,6 +266,7 @@ func (c *compiler) group(own *Group, registered string) (g *Group, problem strin
 	return &Group{Name: registered, Registered: registered, Registry: own.Registry, Borrowed: true}, ""
 }
 
+// borrow has a group found besides those of the spec, in the registry of own.
 func (c *compiler) borrow(own *Group, registered string) {
 	if c.plan.Borrow == nil {
 		c.plan.Borrow = map[string]Group{}
@@ -384,6 +386,7 @@ func writtenIn(cmd *motancommand.Command) string {
 	return clip(strings.Join(parts, " "))
 }
 
+// short is a name of texts, the same for the same ones: eight hexadecimal digits.
 func short(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -392,6 +395,7 @@ func short(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:4])
 }
 
+// clip is a text that people wrote, as far as it has a place in a line.
 func clip(s string) string {
 	if len(s) > 100 {
 		return strings.ToValidUTF8(s[:100], "") + " ..."

@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -79,12 +79,12 @@ func arguments(kind, query string, body []byte, kinds []serial.Kind) ([]any, err
 		return args, nil
 	}
 	if len(kinds) != len(args) {
-		return nil, fmt.Errorf("%d arguments for %d parameters", len(args), len(kinds))
+		return nil, fmt.Errorf("%d arguments for %d parameters: send as many as %s names", len(args), len(kinds), fieldDesc)
 	}
 	for i, k := range kinds {
 		var err error
 		if args[i], err = serial.Convert(args[i], k); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
 		}
 	}
 	return args, nil
@@ -109,8 +109,8 @@ func form(text string) (serial.StringMap, error) {
 		k, v, _ := strings.Cut(pair, "=")
 		key, err := url.QueryUnescape(k)
 		value, err2 := url.QueryUnescape(v)
-		if err = errors.Join(err, err2); err != nil {
-			return nil, err
+		if err = cmp.Or(err, err2); err != nil {
+			return nil, fmt.Errorf("the form: %w", err)
 		}
 		m = append(m, serial.StringPair{Key: key, Value: value})
 	}
@@ -208,11 +208,14 @@ func inflated(f *motan2.Frame) ([]byte, error) {
 
 var errTooLarge = fmt.Errorf("the body has more than %d bytes when it is inflated", maxContent)
 
+// convertible names the serializations that a gateway reads and writes, for errors.
+const convertible = "simple, breeze, protobuf or grpc-pb"
+
 // codecOf returns what reads and writes the values of a Motan peer.
 func codecOf(id serial.ID) (serial.Codec, error) {
 	c, ok := serial.For(id)
 	if !ok {
-		return nil, fmt.Errorf("calls whose arguments are in %s cannot be converted: use simple, breeze, protobuf or grpc-pb", id)
+		return nil, fmt.Errorf("calls whose arguments are in %s cannot be converted: use %s", id, convertible)
 	}
 	return c, nil
 }

@@ -25,12 +25,18 @@ const prefix = 5
 // maxTimeout is the longest grpc-timeout in milliseconds: it has at most eight digits.
 const maxTimeout = 99999999
 
+// lag is how much later than at the resource, which keeps the time of a call itself, that is over here.
+const lag = time.Second
+
 // grpcCall makes a unary call of a service that speaks gRPC.
 func grpcCall(ctx context.Context, via http.RoundTripper, q *motanCall) (any, motan2.Meta, *motan2.Exception) {
 	r, exception := q.grpc(ctx)
 	if exception != nil {
 		return nil, nil, exception
 	}
+	trip, done := inTime(ctx, lag)
+	defer done()
+	r = r.WithContext(trip)
 	a, err := via.RoundTrip(r)
 	if err != nil {
 		return nil, nil, q.lost(ctx, err)

@@ -2,7 +2,7 @@ package gateway
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-mesh/sluice/protocols/motan2"
 	"github.com/sluice-mesh/sluice/protocols/serial"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -32,7 +33,7 @@ type HTTP struct {
 	codec  serial.Codec
 	dial   Dialer
 	server *http.Server
-	queue  chan net.Conn
+	queue  chan net.Conn // from Serve to the server
 	done   chan struct{} // closed by Shutdown
 	once   sync.Once     // for that
 	served sync.WaitGroup
@@ -40,7 +41,7 @@ type HTTP struct {
 	draining atomic.Bool // answers say that the connection ends
 
 	mu    sync.Mutex
-	conns map[net.Conn]*caller
+	conns map[net.Conn]*caller // guarded by mu
 }
 
 // caller is a client's connection.
@@ -63,7 +64,7 @@ const (
 func NewHTTP(o HTTPOptions, dial Dialer, log *slog.Logger) (*HTTP, error) {
 	id, ok := serial.ParseID(o.Serialization)
 	if !ok {
-		return nil, errors.New(o.Serialization + " is no serialization")
+		return nil, fmt.Errorf("%q is no serialization: use %s", o.Serialization, convertible)
 	}
 	codec, err := codecOf(id)
 	if err != nil {
@@ -78,7 +79,7 @@ func NewHTTP(o HTTPOptions, dial Dialer, log *slog.Logger) (*HTTP, error) {
 		},
 		ConnState: h.changed,
 	}
-	h.served.Go(func() { _ = h.server.Serve(queue{h}) })
+	h.served.Go(func() { _ = h.server.Serve(handed{h}) }) // it ends with Shutdown
 	return h, nil
 }
 
@@ -93,19 +94,21 @@ func (h *HTTP) Serve(nc net.Conn) {
 	}
 }
 
-// queue is the listener of the server: connections are accepted elsewhere.
-type queue struct{ h *HTTP }
+// handed is the listener of the server: connections are accepted elsewhere, and handed to Serve.
+type handed struct{ h *HTTP }
 
-func (q queue) Accept() (net.Conn, error) {
+func (l handed) Accept() (net.Conn, error) {
 	select {
-	case nc := <-q.h.queue:
+	case nc := <-l.h.queue:
 		return nc, nil
-	case <-q.h.done:
+	case <-l.h.done:
 		return nil, net.ErrClosed
 	}
 }
-func (q queue) Close() error   { return nil }
-func (q queue) Addr() net.Addr { return &net.TCPAddr{} }
+func (l handed) Close() error   { return nil }
+func (l handed) Addr() net.Addr { return &net.TCPAddr{} }
+
+// enter notes a client's new connection.
 
 func (h *HTTP) enter(nc net.Conn) *caller {
 	c := &caller{h: h, addr: nc.RemoteAddr()}
@@ -149,8 +152,9 @@ func (h *HTTP) busy(d time.Duration) bool {
 	return false
 }
 
-// Shutdown may be called again. It ends the connections at their boundaries until ctx is done, then it cuts them, with an error. Each answer from now on
-// says that the connection ends with it, so that a client which is about to send a request does not lose it.
+// Shutdown ends the connections at their boundaries until ctx is done, then it cuts them, with an error. Each answer from now on
+// says that the connection ends with it, and for half of the time nobody is let go of who was not silent for a while, so that a client
+// which is about to send a request does not lose it. It may be called again.
 func (h *HTTP) Shutdown(ctx context.Context) error {
 	h.draining.Store(true)
 	patience := time.Now()
@@ -171,12 +175,13 @@ func (h *HTTP) Shutdown(ctx context.Context) error {
 		_ = h.server.Close()
 	}
 	h.served.Wait()
-	for h.left() { // handlers of cut connections
+	for h.left() { // handlers of cut connections: they end with their clients, and hang up
 		<-t.C
 	}
 	return err
 }
 
+// left reports whether there are clients.
 func (h *HTTP) left() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -235,12 +240,12 @@ func (h *HTTP) write(a *reply, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refused is an answer of the gateway itself.
+// refused is an answer of the gateway itself: fault is the word of a fault, "" where what is wrong is the request.
 func refused(status int, fault, what, resource string) *reply {
 	e := exception{Text: own + resource + ": " + what}
 	for _, w := range words {
 		if w.fault.String() == fault {
-			e.Code, e.Type = w.code, 1
+			e.Code, e.Type = w.code, motan2.Service
 		}
 	}
 	return &reply{status: status, fault: fault, body: e.problem()}

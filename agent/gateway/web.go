@@ -36,7 +36,9 @@ func webCall(ctx context.Context, via http.RoundTripper, q *motanCall) (any, mot
 	if proxied {
 		request = q.proxied
 	}
-	r, exception := request(ctx)
+	trip, done := inTime(ctx, 0)
+	defer done()
+	r, exception := request(trip)
 	if exception != nil {
 		return nil, nil, exception
 	}

@@ -69,8 +69,9 @@ func TestACentreOfAnotherAuthorityIsNotTrusted(t *testing.T) {
 }
 
 func TestCertificatesAreRenewedWithNewKeys(t *testing.T) {
+	t.Parallel()
 	c := center(t)
-	c.SetLife(2 * time.Second)
+	c.SetLife(life)
 	r := start(t, c, t.TempDir(), c.Token())
 	conn := accept(t, c)
 	first, err := os.ReadFile(filepath.Join(r.dir, keyFile))

@@ -2,6 +2,7 @@ package manage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -44,7 +45,7 @@ func (m *Metadata) Update(pairs map[string]string) error {
 		next[k] = v
 	}
 	if len(next) > mostPairs {
-		return fmt.Errorf("%d pairs are more than %d", len(next), mostPairs)
+		return fmt.Errorf("that makes %d pairs, and there may be %d: delete some before", len(next), mostPairs)
 	}
 	m.pairs.Store(&next)
 	return nil
@@ -65,7 +66,7 @@ func (m *Metadata) handle(mux *http.ServeMux) {
 	form := func(do func(url.Values) (any, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			if err := r.ParseMultipartForm(maxBody); err != nil && err != http.ErrNotMultipart {
+			if err := r.ParseMultipartForm(maxBody); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 				result(w, nil, err)
 				return
 			}

@@ -1,9 +1,11 @@
 package manage
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -46,7 +48,7 @@ func Parse(body []byte, registries map[string]string, served bool) ([]Service, e
 		return nil, fmt.Errorf("protocol %.40q cannot be registered here: use motan2", u.Protocol)
 	}
 	if served && (u.Port < 1 || u.Port > 65535) {
-		return nil, fmt.Errorf("%d is no port", u.Port)
+		return nil, fmt.Errorf("port: %d is no port: write the one at which the service is served here, from 1 to 65535", u.Port)
 	}
 	if !served {
 		u.Port = 0
@@ -68,9 +70,9 @@ func Parse(body []byte, registries map[string]string, served bool) ([]Service, e
 		if !slices.Contains(out, s) {
 			out = append(out, s)
 		}
-	}
-	if len(out) > mostGroups {
-		return nil, fmt.Errorf("%d groups are more than %d", len(out), mostGroups)
+		if len(out) > mostGroups {
+			return nil, fmt.Errorf("group: there are more than %d: send several requests", mostGroups)
+		}
 	}
 	return out, nil
 }
@@ -103,12 +105,20 @@ func find(u *URL, registries map[string]string) (string, error) {
 	if address, ok := named(said, registries); ok {
 		return address, nil
 	}
-	if u.Parameters["proxyRegistry"] == "" && u.Parameters["meshRegistryName"] == "" && said == "" && len(registries) == 1 {
+	told := cmp.Or(u.Parameters["proxyRegistry"], u.Parameters["meshRegistryName"], said)
+	if told == "" && len(registries) == 1 {
 		for _, address := range registries {
 			return address, nil
 		}
 	}
-	return "", errors.New("the registry is none of those in agent.motan.registries")
+	names := strings.Join(slices.Sorted(maps.Keys(registries)), ", ")
+	switch {
+	case names == "":
+		return "", errors.New("there is no registry: agent.motan.registries names those that requests may use")
+	case told == "":
+		return "", fmt.Errorf("the request names no registry: write one of agent.motan.registries as proxyRegistry: %s", names)
+	}
+	return "", fmt.Errorf("the registry %.100q is none of those in agent.motan.registries: write one of %s", told, names)
 }
 
 // named finds a registry by what was said of it.
@@ -120,12 +130,7 @@ func named(said string, registries map[string]string) (address string, ok bool) 
 	if !ok {
 		return "", false
 	}
-	names := make([]string, 0, len(registries))
-	for name := range registries {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(registries)) {
 		k, h, _ := split(registries[name])
 		if k == kind && slices.ContainsFunc(hosts, func(host string) bool { return slices.Contains(h, host) }) {
 			return registries[name], true

@@ -13,18 +13,19 @@ var registries = map[string]string{"zk": "zookeeper://10.0.0.1:2181,10.0.0.2:218
 
 func TestParse(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"protocol":"motan2","host":"h","port":8001,"path":"a.B","group":"g","parameters":{"version":"1.0","proxyRegistry":"zk"}}`:                                                   "[{g a.B 1.0 zk 8001}]",
-		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g, h,g","parameters":{"proxyRegistry":"zookeeper://10.0.0.2:2181"}}`:                                                  "[{g a.B  zk 8001} {h a.B  zk 8001}]",
-		`{"protocol":"motan2","port":8001,"path":"a.B","parameters":{"group":"g","meshRegistryName":"local"}}`:                                                                        "[{g a.B  local 8001}]",
-		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistryUrlString":"zk%3A%2F%2F10.0.0.1%3A2181%2Fx%3Fa%3Db"}}`:                                 "[{g a.B  zk 8001}]",
-		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistryUrlString":"zookeeper%3A%2F%2Fx%3A1%2Fy%3Faddress%3D10.0.0.9%3A1%2C10.0.0.2%3A2181"}}`: "[{g a.B  zk 8001}]",
-		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistry":"etcd://localhost:2379"}}`:                                                           "[{g a.B  local 8001}]",
-		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g"}`:                                                                                                                  "none of those",
-		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistry":"consul://10.0.0.1:2181"}}`:                                                          "none of those",
-		`{"protocol":"motan2","port":8001,"path":"a/B","group":"g","parameters":{"proxyRegistry":"zk"}}`:                                                                              "path",
-		`{"protocol":"motan2","port":8001,"path":"a.B","parameters":{"proxyRegistry":"zk"}}`:                                                                                          "group",
-		`{"protocol":"motan2","port":70000,"path":"a.B","group":"g","parameters":{"proxyRegistry":"zk"}}`:                                                                             "no port",
-		`{"protocol":"motan","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistry":"zk"}}`:                                                                               "use motan2",
+		`{"protocol":"motan2","host":"h","port":8001,"path":"a.B","group":"g","parameters":{"version":"1.0","proxyRegistry":"zk"}}`:                                                                         "[{g a.B 1.0 zk 8001}]",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g, h,g","parameters":{"proxyRegistry":"zookeeper://10.0.0.2:2181"}}`:                                                                        "[{g a.B  zk 8001} {h a.B  zk 8001}]",
+		`{"protocol":"motan2","port":8001,"path":"a.B","parameters":{"group":"g","meshRegistryName":"local"}}`:                                                                                              "[{g a.B  local 8001}]",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistryUrlString":"zk%3A%2F%2F10.0.0.1%3A2181%2Fx%3Fa%3Db"}}`:                                                       "[{g a.B  zk 8001}]",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistryUrlString":"zookeeper%3A%2F%2Fx%3A1%2Fy%3Faddress%3D10.0.0.9%3A1%2C10.0.0.2%3A2181"}}`:                       "[{g a.B  zk 8001}]",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistry":"etcd://localhost:2379"}}`:                                                                                 "[{g a.B  local 8001}]",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g"}`:                                                                                                                                        "write one of agent.motan.registries as proxyRegistry: local, zk",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistry":"consul://10.0.0.1:2181"}}`:                                                                                `"consul://10.0.0.1:2181" is none of those in agent.motan.registries: write one of local, zk`,
+		`{"protocol":"motan2","port":8001,"path":"a/B","group":"g","parameters":{"proxyRegistry":"zk"}}`:                                                                                                    "path",
+		`{"protocol":"motan2","port":8001,"path":"a.B","parameters":{"proxyRegistry":"zk"}}`:                                                                                                                "group",
+		`{"protocol":"motan2","port":70000,"path":"a.B","group":"g","parameters":{"proxyRegistry":"zk"}}`:                                                                                                   "from 1 to 65535",
+		`{"protocol":"motan2","port":8001,"path":"a.B","group":"` + strings.Join(slices.Collect(strings.SplitSeq("abcdefghijklmnopqrstuvwxyz0123456", "")), ",") + `","parameters":{"proxyRegistry":"zk"}}`: "more than 32",
+		`{"protocol":"motan","port":8001,"path":"a.B","group":"g","parameters":{"proxyRegistry":"zk"}}`:                                                                                                     "use motan2",
 	} {
 		list, err := Parse([]byte(body), registries, true)
 		for i := range list {
@@ -37,6 +38,9 @@ func TestParse(t *testing.T) {
 		if got := fmt.Sprint(list); err == nil && got != want || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %s, %v, want %s", body, got, err, want)
 		}
+	}
+	if _, err := Parse([]byte(`{"protocol":"motan2","port":5,"path":"a","group":"g"}`), nil, true); err == nil || !strings.Contains(err.Error(), "there is no registry") {
+		t.Errorf("without any registry: %v", err)
 	}
 	if list, err := Parse([]byte(`{"protocol":"motan2","port":5,"path":"a","group":"g"}`), map[string]string{"only": "etcd://h:1"}, false); err != nil ||
 		list[0].Registry != "etcd://h:1" || list[0].Port != 0 {

@@ -166,9 +166,8 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 		resource
 		Endpoints []endpoint `json:"endpoints"`
 	}
-	now := s.known()
 	list := []withEndpoints{}
-	all := s.inventory()
+	all, now := s.everything()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		list = append(list, withEndpoints{s.describe(all[name], now), s.endpoints(all[name])})
 	}

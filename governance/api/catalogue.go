@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-mesh/sluice/governance/command"
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
@@ -79,11 +80,12 @@ func spreadOf(a fleet.Applied) spread {
 
 // known is what lines of the catalogue are made of beside the resources themselves, for all of them at once.
 type known struct {
-	live  map[string]resourceNumbers
-	found map[string][]commandView
+	live    map[string]resourceNumbers
+	ordered []command.Command // those in force
+	found   map[string][]commandView
 }
 
-func (s *Server) known() known { return known{s.numbers(), s.foundOn()} }
+func (s *Server) known() known { return known{s.numbers(), s.Commands.List(), s.foundOn()} }
 
 // describe makes the line of one resource.
 func (s *Server) describe(it *item, now known) resource {
@@ -108,7 +110,7 @@ func (s *Server) describe(it *item, now known) resource {
 			}
 		}
 	}
-	r.Commands = len(s.commandsOn(it, now.found))
+	r.Commands = len(s.commandsOn(it, now))
 	if it.source == fromFile {
 		r.Agents = spread{Total: len(it.owners), Applied: len(it.owners)}
 	} else {
@@ -243,10 +245,18 @@ func (s *Server) getResources(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// everything is the inventory, and what is known of it. Items have definitions if there is a command that may be about them.
+func (s *Server) everything() (map[string]*item, known) {
+	all, now := s.inventory(), s.known()
+	if len(now.ordered) > 0 {
+		s.define(all)
+	}
+	return all, now
+}
+
 // catalogue is every resource, by name.
 func (s *Server) catalogue() []resource {
-	now := s.known()
-	all := s.inventory()
+	all, now := s.everything()
 	out := make([]resource, 0, len(all))
 	for _, it := range all {
 		out = append(out, s.describe(it, now))
@@ -275,7 +285,7 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 		Applied   *fleet.Applied  `json:"applied,omitempty"`
 		Owners    []string        `json:"owners,omitempty"`
 		Away      []absent        `json:"away"`
-	}{resource: s.describe(it, now), Away: s.away(), Config: it.spec, Endpoints: s.endpoints(it), Active: s.commandsOn(it, now.found), Owners: it.owners}
+	}{resource: s.describe(it, now), Away: s.away(), Config: it.spec, Endpoints: s.endpoints(it), Active: s.commandsOn(it, now), Owners: it.owners}
 	from := "the files of " + strings.Join(it.owners, ", ")
 	if it.doc != nil {
 		from = fmt.Sprintf("the centre, version %d by %s", it.doc.Version, it.doc.Author)

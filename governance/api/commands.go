@@ -77,14 +77,14 @@ func (s *Server) foundOn() map[string][]commandView {
 }
 
 // commandsOn are those in force on one resource, and after them those that agents found for it.
-func (s *Server) commandsOn(it *item, found map[string][]commandView) []commandView {
+func (s *Server) commandsOn(it *item, now known) []commandView {
 	out := []commandView{}
-	for _, c := range s.Commands.List() {
+	for _, c := range now.ordered {
 		if slices.ContainsFunc(it.definitions, c.Selects) {
 			out = append(out, s.view(c, it.definitions))
 		}
 	}
-	return append(out, found[it.name]...)
+	return append(out, now.found[it.name]...)
 }
 
 func (s *Server) getCommands(w http.ResponseWriter, r *http.Request) error {

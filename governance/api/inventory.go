@@ -44,31 +44,58 @@ type item struct {
 	definitions []command.ResourceInfo // all that there are, as commands select them
 }
 
-// inventory lists every resource: documents and exports of the registry, and what agents' files define.
+// inventory lists every resource: documents and exports of the registry, and what agents' files define. They have no definitions.
 func (s *Server) inventory() map[string]*item {
 	all := make(map[string]*item)
 	for _, d := range s.Registry.List() {
 		all[d.Name] = s.fromRegistry(d)
 	}
 	for _, a := range s.Fleet.Agents() {
-		for _, o := range a.Owns {
-			have := all[o.Name]
-			if have == nil {
-				have = &item{name: o.Name, source: fromFile, spec: o.Spec()}
-				have.read()
-				all[o.Name] = have
-			} else if have.source == fromFile && string(have.spec) != string(o.Spec()) {
-				have.differ = true
-			}
-			have.owners = append(have.owners, a.Name)
-		}
-	}
-	for _, info := range s.Resources() {
-		if it := all[info.Name]; it != nil { // nil: it came meanwhile
-			it.definitions = append(it.definitions, info)
+		for i := range a.Owns {
+			all[a.Owns[i].Name] = all[a.Owns[i].Name].owned(a.Name, &a.Owns[i])
 		}
 	}
 	return all
+}
+
+// lookup is one item of the inventory, with its definitions; nil: there is none.
+func (s *Server) lookup(name string) *item {
+	var it *item
+	if d, err := s.Registry.Get(name); err == nil {
+		it = s.fromRegistry(d)
+	}
+	for _, a := range s.Fleet.Agents() {
+		for i := range a.Owns {
+			if a.Owns[i].Name == name {
+				it = it.owned(a.Name, &a.Owns[i])
+			}
+		}
+	}
+	if it != nil {
+		s.define(map[string]*item{name: it})
+	}
+	return it
+}
+
+// define adds their definitions to items, by name.
+func (s *Server) define(items map[string]*item) {
+	for _, info := range s.Resources() {
+		if it := items[info.Name]; it != nil { // nil: it is not asked for, or came meanwhile
+			it.definitions = append(it.definitions, info)
+		}
+	}
+}
+
+// owned adds that an agent's files define the item, which may be nil so far.
+func (i *item) owned(agent string, o *fleet.Owned) *item {
+	if i == nil {
+		i = &item{name: o.Name, source: fromFile, spec: o.Spec()}
+		i.read()
+	} else if i.source == fromFile && string(i.spec) != string(o.Spec()) {
+		i.differ = true
+	}
+	i.owners = append(i.owners, agent)
+	return i
 }
 
 func (s *Server) fromRegistry(d registry.Doc) *item {
@@ -128,11 +155,10 @@ func (c *outlineCache) of(name, hash string, it *item) outline {
 
 // item finds one resource, or says which there are.
 func (s *Server) item(name string) (*item, error) {
-	all := s.inventory()
-	if it := all[name]; it != nil {
+	if it := s.lookup(name); it != nil {
 		return it, nil
 	}
-	names := slices.Sorted(maps.Keys(all))
+	names := slices.Sorted(maps.Keys(s.inventory()))
 	switch {
 	case len(names) == 0:
 		return nil, refuse(httpapi.NotFound, say.Of("no.resource.none", say.With{"resource": httpapi.Quoted(name)}))
@@ -166,23 +192,59 @@ type endpoint struct {
 	Origin    string             `json:"origin,omitempty"`
 	Protected bool               `json:"protected,omitempty"`
 	Lag       resources.Duration `json:"lag,omitempty"`
-	Agents    map[string]int     `json:"agents"` // how many see which state
+	Agents    map[string]int     `json:"agents"` // how many see which state; not in those of endpointsIn
+
+	votes []vote
+}
+
+// vote is that some agents see a state, and what the last of them says of it.
+type vote struct {
+	state, detail string
+	agents        int
+}
+
+// seen counts what one more agent sees.
+func (e *endpoint) seen(state, detail string) {
+	for i := range e.votes {
+		if v := &e.votes[i]; v.state == state {
+			v.agents++
+			v.detail = cmp.Or(detail, v.detail)
+			return
+		}
+	}
+	e.votes = append(e.votes, vote{state, detail, 1})
 }
 
 // endpoints puts together what is declared and what the agents see.
-func (s *Server) endpoints(it *item) []endpoint { return s.endpointsIn(it, s.states(it.name)) }
+func (s *Server) endpoints(it *item) []endpoint {
+	all := s.endpointsIn(it, s.states(it.name))
+	for i := range all {
+		e := &all[i]
+		e.Agents = make(map[string]int, len(e.votes))
+		for _, v := range e.votes {
+			e.Agents[v.state] = v.agents
+		}
+	}
+	return all
+}
 
 // endpointsIn is endpoints, from what states returned.
 func (s *Server) endpointsIn(it *item, states []fleet.StateView) []endpoint {
-	at := make(map[[2]string]*endpoint)
+	declared := 0
+	for _, g := range it.Groups {
+		declared += len(g.Endpoints)
+	}
+	out := make([]endpoint, 0, declared)
+	at := make(map[[2]string]int, declared) // places in out
+	// get returns what is at an address of a group, until it is called again.
 	get := func(group, address string) *endpoint {
 		k := [2]string{group, address}
-		e := at[k]
-		if e == nil {
-			e = &endpoint{Group: group, Address: address, IDC: cmp.Or(it.Groups[group].IDC, group), Weight: resources.DefaultWeight, Agents: map[string]int{}}
-			at[k] = e
+		i, ok := at[k]
+		if !ok {
+			i, at[k] = len(out), len(out)
+			out = append(out, endpoint{Group: group, Address: address, IDC: cmp.Or(it.Groups[group].IDC, group), Weight: resources.DefaultWeight})
 		}
-		return e
+		return &out[i]
 	}
 	for name, g := range it.Groups {
 		for _, spec := range g.Endpoints {
@@ -200,33 +262,24 @@ func (s *Server) endpointsIn(it *item, states []fleet.StateView) []endpoint {
 			}
 		}
 	}
-	details := make(map[*endpoint]map[string]string)
 	for i := range states {
 		view := &states[i]
 		for _, seen := range view.Endpoints {
 			e := get(seen.Group, seen.Address)
-			e.Agents[seen.State]++
+			e.seen(seen.State, seen.Detail)
 			e.Role = cmp.Or(seen.Role, e.Role)
 			e.Lag = max(e.Lag, resources.Duration(seen.Lag))
-			if seen.Detail != "" {
-				if details[e] == nil {
-					details[e] = make(map[string]string)
-				}
-				details[e][seen.State] = seen.Detail
-			}
 		}
 	}
-	out := make([]endpoint, 0, len(at))
-	for _, e := range at {
-		most := 0
-		for state, n := range e.Agents {
-			if n > most || n == most && state > e.State {
-				most, e.State = n, state
+	for i := range out {
+		e := &out[i]
+		var most vote
+		for _, v := range e.votes {
+			if v.agents > most.agents || v.agents == most.agents && v.state > most.state {
+				most = v
 			}
 		}
-		e.State = cmp.Or(e.State, "unknown")
-		e.Detail = cmp.Or(details[e][e.State], e.Detail)
-		out = append(out, *e)
+		e.State, e.Detail = cmp.Or(most.state, "unknown"), cmp.Or(most.detail, e.Detail)
 	}
 	slices.SortFunc(out, func(a, b endpoint) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Address, b.Address))

@@ -57,6 +57,7 @@ func doing(label say.Sentence, link, cli string) remedy { return remedy{label.Te
 type watchman struct {
 	mu    sync.Mutex
 	since map[string]time.Time
+	bad   map[string]time.Time // when what is bad, or was not long ago, was last seen
 	now   []trouble
 	count counts
 }
@@ -64,7 +65,11 @@ type watchman struct {
 // counts are those of resources, as they were when the watchman looked.
 type counts struct{ resources, endpoints, down int }
 
-const lookEvery = 2 * time.Second
+const (
+	lookEvery = 2 * time.Second
+	// newAfter is how long something must have been well to be news when it is bad again: what is bad every other moment is told once.
+	newAfter = time.Minute
+)
 
 // Watch looks for trouble until ctx ends, and tells the pages of new one.
 func (s *Server) Watch(ctx context.Context) {
@@ -85,28 +90,36 @@ func (s *Server) look() {
 	found, count := s.troubles()
 	now := s.Now().UTC()
 	s.watch.mu.Lock()
+	first := s.watch.since == nil
+	if first {
+		s.watch.bad = map[string]time.Time{}
+	}
+	maps.DeleteFunc(s.watch.bad, func(_ string, seen time.Time) bool { return now.Sub(seen) >= newAfter })
 	since := make(map[string]time.Time, len(found))
-	var fresh []trouble
+	changed := count != s.watch.count
+	var news []trouble
 	for i := range found {
 		t := &found[i]
 		at, known := s.watch.since[t.ID]
 		if !known {
-			at = now
-			fresh = append(fresh, *t)
+			at, changed = now, true
 		}
 		since[t.ID], t.Since = at, at
+		if t.Severity == healthBad {
+			if _, told := s.watch.bad[t.ID]; !told && !first {
+				news = append(news, *t)
+			}
+			s.watch.bad[t.ID] = now
+		}
 	}
-	changed := len(fresh) > 0 || len(since) != len(s.watch.since) || count != s.watch.count
-	first := s.watch.since == nil
+	changed = changed || len(since) != len(s.watch.since)
 	s.watch.since, s.watch.now, s.watch.count = since, found, count
 	s.watch.mu.Unlock()
 	if changed {
 		s.hub.changed("overview", "resources", "agents") // who shows agents says which centre is away, too
 	}
-	for _, t := range fresh {
-		if t.Severity == healthBad && !first {
-			s.hub.alert(alert{t.Severity, t.What, t.WhatSay, t.Resource})
-		}
+	for _, t := range news {
+		s.hub.alert(alert{t.Severity, t.What, t.WhatSay, t.Resource})
 	}
 }
 

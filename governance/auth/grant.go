@@ -58,33 +58,12 @@ type Target struct {
 	Labels map[string]string
 }
 
+// covers reports whether a target is one of the scope's.
 func (s *Scope) covers(t Target) bool {
-	if s == nil {
-		return true
-	}
-	if !matches(s.Name, t.Name) || !matches(s.Kind, t.Kind) {
-		return false
-	}
-	for k, v := range s.Labels {
-		if have, ok := t.Labels[k]; !ok || !matches(v, have) {
-			return false
-		}
-	}
-	return true
+	return s == nil || resources.GlobAny(s.Name, t.Name) && resources.GlobAny(s.Kind, t.Kind) && resources.GlobLabels(s.Labels, t.Labels)
 }
 
-func matches(patterns, value string) bool {
-	if patterns == "" {
-		return true
-	}
-	for _, p := range strings.Split(patterns, ",") {
-		if resources.Glob(strings.TrimSpace(p), value) {
-			return true
-		}
-	}
-	return false
-}
-
+// String writes the scope for people: name=feed-* kind=redis label team=feed.
 func (s *Scope) String() string {
 	if s == nil {
 		return "everything"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/protocols/control"
+	"github.com/sluice-mesh/sluice/resources"
 )
 
 // Join is a token by which agents join the mesh. Its secret is not kept.
@@ -111,7 +112,7 @@ func (j *Join) admits(secret, agent string, now time.Time) error {
 		return fmt.Errorf("join: the token %s is %w: it expired %s", j.ID, ErrUnauthorized, j.Expires.Format(time.RFC3339))
 	case j.Left <= 0:
 		return fmt.Errorf("join: the token %s is %w: it was used as often as it may be", j.ID, ErrUnauthorized)
-	case !matches(j.Agent, agent):
+	case !resources.GlobAny(j.Agent, agent):
 		return fmt.Errorf("join: the token %s is %w: it is for agents named %s, and this is %s", j.ID, ErrUnauthorized, j.Agent, agent)
 	}
 	return nil

@@ -268,7 +268,7 @@ func TestClockThatIsMoved(t *testing.T) {
 			mu.Lock()
 			shift = d
 			mu.Unlock()
-			st.breakWatches() // all is read anew, under the wrong clock
+			st.BreakWatches() // all is read anew, under the wrong clock
 			time.Sleep(time.Minute)
 			if got := ids(s, feedCache, web); !slices.Equal(got, []string{c.ID}) {
 				t.Errorf("with the clock moved by %s: %q", d, got)
@@ -387,7 +387,7 @@ func TestWatchThatBreaks(t *testing.T) {
 	here, there := open(t, st), open(t, st, func(o *Options) { o.Me = "there" })
 	gone := add(t, here, order(degrade("feed-cache")))
 	eventually(t, "the other centre has it", func() bool { return len(there.List()) == 1 })
-	st.breakWatches()
+	st.BreakWatches()
 	if _, err := here.Undo(t.Context(), gone.ID, "ana", ""); err != nil {
 		t.Fatal(err)
 	}

@@ -228,7 +228,7 @@ func TestHistory(t *testing.T) {
 	life := 0
 	loop(func() {
 		time.Sleep(100 * time.Millisecond)
-		st.breakWatches()
+		st.BreakWatches()
 		if life++; life%4 == 0 { // the centre that may lead leaves
 			i := rand.IntN(len(centres))
 			old := pick(i)

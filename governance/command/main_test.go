@@ -2,11 +2,9 @@ package command
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/governance/store/bolt"
+	"github.com/sluice-mesh/sluice/governance/store/storetest"
 	"github.com/sluice-mesh/sluice/resources"
 )
 
@@ -21,44 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// shaky is a store whose watches can be broken.
-type shaky struct {
-	store.Store
-	mu      sync.Mutex
-	watches []context.CancelFunc
-}
-
-type brokenWatch struct {
-	store.Watch
-	ctx context.Context
-}
-
-func (w brokenWatch) Err() error {
-	if w.ctx.Err() != nil {
-		return errors.New("the watch was broken")
-	}
-	return w.Watch.Err()
-}
-
-func (s *shaky) Watch(ctx context.Context, prefix string, after int64) store.Watch {
-	ctx, cancel := context.WithCancel(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watches = append(s.watches, cancel)
-	return brokenWatch{s.Store.Watch(ctx, prefix, after), ctx}
-}
-
-func (s *shaky) breakWatches() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, cancel := range s.watches {
-		cancel()
-	}
-	s.watches = nil
-}
-
 // newStore opens an empty store that ends with the test.
-func newStore(t testing.TB) *shaky {
+func newStore(t testing.TB) *storetest.Shaky {
 	t.Helper()
 	dir, err := os.MkdirTemp(t.TempDir(), "store")
 	if err != nil {
@@ -68,9 +31,9 @@ func newStore(t testing.TB) *shaky {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shaky{Store: b}
+	s := &storetest.Shaky{Store: b}
 	t.Cleanup(func() {
-		s.breakWatches()
+		s.BreakWatches()
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}

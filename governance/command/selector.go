@@ -101,29 +101,8 @@ func checkValue(key, value string) error {
 
 // Match reports whether the selector names a resource.
 func (s Selector) Match(r ResourceInfo) bool {
-	if !matches(s.Name, r.Name) || !matches(s.Kind, r.Kind) {
-		return false
-	}
-	for k, v := range s.Labels {
-		have, ok := r.Labels[k]
-		if !ok || !matches(v, have) {
-			return false
-		}
-	}
-	return s.IDC == "" || slices.ContainsFunc(r.IDCs, func(idc string) bool { return matches(s.IDC, idc) })
-}
-
-// matches reports whether a value is one of the alternatives of a pattern; an empty pattern takes everything.
-func matches(pattern, value string) bool {
-	if pattern == "" {
-		return true
-	}
-	for p := range strings.SplitSeq(pattern, ",") {
-		if resources.Glob(p, value) {
-			return true
-		}
-	}
-	return false
+	return resources.GlobAny(s.Name, r.Name) && resources.GlobAny(s.Kind, r.Kind) && resources.GlobLabels(s.Labels, r.Labels) &&
+		(s.IDC == "" || slices.ContainsFunc(r.IDCs, func(idc string) bool { return resources.GlobAny(s.IDC, idc) }))
 }
 
 // String writes the selector as ParseSelector reads it: name=feed-* kind=redis idc=yf label.team=feed.

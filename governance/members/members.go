@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/store"
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
@@ -249,7 +250,7 @@ func (m *Members) write(ctx context.Context) {
 				m.mark(a)
 			}
 			m.mu.Unlock()
-			if !store.Pause(ctx, retry) {
+			if !clock.Sleep(ctx, retry) {
 				return
 			}
 			retry = min(2*retry, mostRetry)

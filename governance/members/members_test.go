@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/governance/store/bolt"
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/protocols/control"
 )
 
@@ -240,7 +241,7 @@ func (l late) Watch(ctx context.Context, prefix string, after int64) store.Watch
 	go func() {
 		defer close(w.c)
 		for b := range w.Watch.C() {
-			store.Pause(ctx, 50*time.Millisecond)
+			clock.Sleep(ctx, 50*time.Millisecond)
 			w.c <- b
 		}
 	}()

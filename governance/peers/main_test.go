@@ -246,6 +246,13 @@ func (c *center) came(agent string) (n int) {
 	return n
 }
 
+// told returns the reports that came, in order.
+func (c *center) told() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.reports))
+}
+
 func (c *center) losses() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,7 +261,7 @@ func (c *center) losses() int {
 
 func (m *mesh) await(what string, cond func() error) {
 	m.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		err := cond()
 		if err == nil {
 			return

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,8 +81,8 @@ func TestReportsOnceAcrossProcesses(t *testing.T) {
 		}
 		return nil
 	})
-	for k := range again.reports {
-		if one.reports[k] > 0 {
+	for _, k := range again.told() {
+		if slices.Contains(one.told(), k) {
 			t.Errorf("report %q came to both processes", k)
 		}
 	}
@@ -95,20 +96,20 @@ func TestReportsLost(t *testing.T) {
 	m := newMesh(t)
 	two := m.start("c2", func(o *Options) { o.MaxLog = 4 * (overhead + 3) })
 	next, made := numbers()
-	two.agent("web", next, nil)
+	stop := two.agent("web", next, nil)
 	m.await("more reports than are kept", func() error {
 		if made() < 20 {
 			return errors.New("few")
 		}
 		return nil
 	})
+	stop() // or whoever is slow lacks more
 	one := m.start("c1", nil)
-	one.knows("web@c2")
-	m.await("reports", func() error {
-		if one.came("web") < 10 {
-			return errors.New("few")
+	m.await("the reports that are kept", func() error {
+		if n := one.came("web"); n < 4 {
+			return fmt.Errorf("%d", n)
 		}
-		return nil
+		return one.p.Whole()
 	})
 	if n := one.losses(); n != 2 {
 		t.Errorf("%d times are missing, want that before the start and that before the first report", n)
@@ -123,7 +124,7 @@ func TestReportsLost(t *testing.T) {
 // A follower that does not read is cut off, and another one notices nothing of it.
 func TestSlowFollower(t *testing.T) {
 	m := newMesh(t)
-	two := m.start("c2", func(o *Options) { o.Stall = 200 * time.Millisecond })
+	two := m.start("c2", func(o *Options) { o.Stall, o.Quiet = 4*time.Second, time.Minute })
 	big := bytes.Repeat([]byte("x"), 64<<10)
 	next, made := numbers()
 	two.agent("web", func() []byte { return append(next(), big...) }, nil)
@@ -159,8 +160,8 @@ func TestSlowFollower(t *testing.T) {
 		}
 		return nil
 	})
-	for tellers() == 2 { // the healthy one is never behind by more than the reports of 500 ms
-		if n, of := one.came("web"), made(); n < of-25 {
+	for tellers() == 2 { // the healthy one is never behind by more than the reports of 3 s, however busy the machine is: it does not wait
+		if n, of := one.came("web"), made(); n < of-150 {
 			t.Fatalf("%d of %d reports came while another centre did not read", n, of)
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -168,9 +169,7 @@ func TestSlowFollower(t *testing.T) {
 	if n := made(); n < 5 {
 		t.Errorf("it was cut off after %d reports, before it was behind", n)
 	}
-	if err := one.p.Whole(); err != nil {
-		t.Error(err)
-	}
+	m.await("the healthy one to be whole", one.p.Whole)
 }
 
 // A centre that does not live any more has no agents; one that says goodbye has none at once. One that starts later hears of them.

@@ -372,7 +372,7 @@ func TestWatchThatBreaks(t *testing.T) {
 	put(t, here, "feed-cache", feed)
 	put(t, here, "gone", feed)
 	eventually(t, "the other centre sees it", func() bool { _, err := there.Get("gone"); return err == nil })
-	s.breakWatches()
+	s.BreakWatches()
 	if _, err := here.Delete(t.Context(), "gone", "ana", "", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -556,9 +556,9 @@ func TestChangeThatIsOvertaken(t *testing.T) {
 	for _, strict := range []bool{true, false} {
 		seen := put(t, r, "feed-cache", fmt.Sprintf("%s# %v\n", feed, strict)).Revision
 		var once sync.Once
-		s.onCommit(func(store.Txn) {
+		s.OnCommit(func(store.Txn) {
 			once.Do(func() {
-				s.onCommit(nil)
+				s.OnCommit(nil)
 				if _, err := other.SetGroup(context.Background(), "feed-cache", "tc", resources.Group{IDC: fmt.Sprint("tc-", strict)}, "ben", "", nil); err != nil {
 					t.Error(err)
 				}

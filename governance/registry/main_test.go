@@ -2,12 +2,10 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/sluice-mesh/sluice/config"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/governance/store/bolt"
+	"github.com/sluice-mesh/sluice/governance/store/storetest"
 	"github.com/sluice-mesh/sluice/protocols/control"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -65,63 +64,8 @@ func init() {
 	resources.Register(picky{})
 }
 
-// shaky is a store whose watches can be broken, and whose commits can be held up or lose their answer.
-type shaky struct {
-	store.Store
-	mu      sync.Mutex
-	watches []context.CancelFunc
-	before  func(store.Txn) // called before each commit
-}
-
-type brokenWatch struct {
-	store.Watch
-	ctx context.Context
-}
-
-var errBroken = errors.New("the watch was broken")
-
-func (w brokenWatch) Err() error {
-	if w.ctx.Err() != nil {
-		return errBroken
-	}
-	return w.Watch.Err()
-}
-
-func (s *shaky) Watch(ctx context.Context, prefix string, after int64) store.Watch {
-	ctx, cancel := context.WithCancel(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watches = append(s.watches, cancel)
-	return brokenWatch{s.Store.Watch(ctx, prefix, after), ctx}
-}
-
-func (s *shaky) breakWatches() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, cancel := range s.watches {
-		cancel()
-	}
-	s.watches = nil
-}
-
-func (s *shaky) Commit(ctx context.Context, t store.Txn) (int64, error) {
-	s.mu.Lock()
-	before := s.before
-	s.mu.Unlock()
-	if before != nil {
-		before(t)
-	}
-	return s.Store.Commit(ctx, t)
-}
-
-func (s *shaky) onCommit(f func(store.Txn)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before = f
-}
-
 // newStore opens an empty store that ends with the test.
-func newStore(t testing.TB) *shaky {
+func newStore(t testing.TB) *storetest.Shaky {
 	t.Helper()
 	dir, err := os.MkdirTemp(t.TempDir(), "store")
 	if err != nil {
@@ -131,9 +75,9 @@ func newStore(t testing.TB) *shaky {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shaky{Store: b}
+	s := &storetest.Shaky{Store: b}
 	t.Cleanup(func() {
-		s.breakWatches()
+		s.BreakWatches()
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}

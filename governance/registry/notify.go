@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluice-mesh/sluice/governance/store"
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // OnChange calls f after each change of what Effective gives, with the resources that changed, sorted, and the revision of
@@ -55,7 +55,7 @@ func (r *Registry) keep(ctx context.Context) {
 			r.endGrace()
 		case <-r.wake:
 		}
-		if wait := coalesce - r.now().Sub(told); wait > 0 && !told.IsZero() && !store.Pause(ctx, min(wait, coalesce)) {
+		if wait := coalesce - r.now().Sub(told); wait > 0 && !told.IsZero() && !clock.Sleep(ctx, min(wait, coalesce)) {
 			return
 		}
 		if r.tell() {

@@ -12,7 +12,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+
+	"github.com/sluice-mesh/sluice/config"
 )
 
 // Texts are edited as trees of mapping, []any and scalars, so that the order of keys stays as it was written.
@@ -22,8 +23,8 @@ type mapping []yaml.MapItem
 
 // Bounds of a tree. They are those of config, so that nothing that it takes is refused here.
 const (
-	maxDepth = 64
-	maxNodes = 500_000
+	maxDepth = config.MaxDepth
+	maxNodes = config.MaxNodes
 )
 
 func (m mapping) index(key string) int {
@@ -150,7 +151,7 @@ func decodeYAML(text []byte, comments yaml.CommentMap) (v any, err error) {
 	}()
 	source := normalise(text)
 	tokens := lexer.Tokenize(source)
-	if tooDeep(tokens) {
+	if config.TooDeep(tokens) != nil {
 		return nil, fmt.Errorf("nested deeper than %d levels", maxDepth)
 	}
 	file, err := parser.Parse(tokens, 0)
@@ -286,30 +287,6 @@ func (m mapping) merge(from any, written map[string]bool) mapping {
 		}
 	}
 	return m
-}
-
-// tooDeep looks at the tokens before the parser recurses as deep as they nest.
-func tooDeep(tokens token.Tokens) bool {
-	flow, line, onLine := 0, 0, 0
-	for _, t := range tokens {
-		if t.Position.Line != line {
-			line, onLine = t.Position.Line, 0
-		}
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			flow++
-		case token.MappingEndType, token.SequenceEndType:
-			flow = max(0, flow-1)
-		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
-			if flow == 0 {
-				onLine++ // `- - - x` nests without brackets or indentation
-			}
-		}
-		if flow > maxDepth || onLine > maxDepth || t.Position.IndentLevel > maxDepth {
-			return true
-		}
-	}
-	return false
 }
 
 // MarshalJSON writes the map in its order.

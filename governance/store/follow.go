@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // Pauses after a watch, or a leader's work, that failed; they double.
@@ -39,7 +41,7 @@ func (f *Follower) Follow(ctx context.Context) {
 			if err != nil {
 				f.Log.Warn("the centre lost sight of the store and reads it anew", "what", f.What, "error", err, "retry", retry)
 			}
-			if errors.Is(err, ErrClosed) || !Pause(ctx, retry) {
+			if errors.Is(err, ErrClosed) || !clock.Sleep(ctx, retry) {
 				return
 			}
 			retry = min(max(2*retry, firstPause), mostPause)
@@ -94,21 +96,9 @@ func Reign(ctx context.Context, s Store, office, me, what string, log *slog.Logg
 		if err != nil {
 			log.Warn("what only one centre does is not done for now", "what", what, "error", err, "retry", retry)
 		}
-		if !Pause(ctx, retry) {
+		if !clock.Sleep(ctx, retry) {
 			return
 		}
 		retry = min(2*retry, mostPause)
-	}
-}
-
-// Pause waits, and reports whether ctx still stands.
-func Pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode"
 )
 
 func handler(t *testing.T) *Handler {
@@ -155,6 +156,37 @@ func TestThePageKeepsItsPolicy(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Chinese is a script of its own, which the page names for public/start.js. The first script holds the name of the language, and
+// units of time.
+func TestChineseIsLoadedByWhoReadsIt(t *testing.T) {
+	page, err := fs.ReadFile(Files(), "index.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`<meta name="chinese" content="/([^"]+)"`).FindSubmatch(page)
+	if named == nil {
+		t.Fatal("index.html does not name the script of the Chinese texts")
+	}
+	characters := func(name string) (n int) {
+		b, err := fs.ReadFile(Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range string(b) {
+			if unicode.Is(unicode.Han, r) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := characters(anAsset(t)[1:]); n > 20 {
+		t.Errorf("the first script holds %d Chinese characters", n)
+	}
+	if n := characters(string(named[1])); n < 1000 {
+		t.Errorf("%s holds %d Chinese characters: it is not the dictionary", named[1], n)
 	}
 }
 

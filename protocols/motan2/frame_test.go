@@ -173,9 +173,10 @@ func TestAppendEdited(t *testing.T) {
 
 func TestExceptions(t *testing.T) {
 	for _, e := range []Exception{
-		{10003, Service, "sluice: a: no answer in time", false},
-		{30001, Biz, "line\nbreak \"quoted\" back\\slash \x00 错误 \xff {\"errtype\":7}", true},
-		{0, 0, "", false},
+		{10003, Service, "sluice: a: no answer in time", false, false},
+		{10025, Service, "sluice: a: the agent is closing the resource", true, true},
+		{30001, Biz, "line\nbreak \"quoted\" back\\slash \x00 错误 \xff {\"errtype\":7}", true, false},
+		{0, 0, "", false, false},
 	} {
 		var f Frame
 		b := AppendException(nil, Head{ID: 5, Serialization: 6, Type: TypeOneway}, e)
@@ -185,7 +186,7 @@ func TestExceptions(t *testing.T) {
 		if f.Head != (Head{ID: 5, Type: TypeResponse, Status: StatusException, Serialization: 6}) {
 			t.Errorf("head %+v", f.Head)
 		}
-		if (f.Meta.Get(KeyUnsent) != nil) != e.Unsent {
+		if (f.Meta.Get(KeyUnsent) != nil) != e.Unsent || Leaves(&f) != e.Leaving {
 			t.Errorf("metadata %q", f.Meta)
 		}
 		v := f.Meta.Get(KeyException)

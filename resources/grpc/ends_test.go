@@ -152,7 +152,7 @@ func TestProbe(t *testing.T) {
 		for range 3 { // on the same connection
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			if want == "no answer" {
-				ctx, cancel = context.WithTimeout(context.Background(), 50*time.Millisecond)
+				ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 			}
 			h, err := p.Check(ctx)
 			cancel()

@@ -280,9 +280,9 @@ func (co *conn) OnDrained(c *loop.Conn) {
 }
 
 // OnClose implements loop.Handler.
-func (co *conn) OnClose(*loop.Conn, error) {
+func (co *conn) OnClose(_ *loop.Conn, err error) {
 	if co.c != nil {
-		co.c.link.Shard.canceled(co.c)
+		co.c.link.Shard.gone(co.c, err)
 	}
 	if co.tunnel != nil {
 		co.tunnel.close(errDone)

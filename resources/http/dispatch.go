@@ -1,6 +1,9 @@
 package http
 
 import (
+	"errors"
+	"os"
+
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/sluice-mesh/sluice/protocols/http1"
@@ -230,18 +233,23 @@ func (sh *shard) retry(c *call) bool {
 }
 
 // timedOut answers a call whose time is over.
-func (sh *shard) timedOut(c *call) {
+func (sh *shard) timedOut(c *call) { sh.fault(c, sh.late(c)) }
+
+// late is the fault of a call whose time is over.
+func (sh *shard) late(c *call) *resources.Fault {
 	u := c.first.up
 	switch {
 	case c.held:
-		sh.fault(c, resources.NewFault(resources.Timeout, resources.FromAgent, sh.rt.Name(), "a command held the call back for longer than its time"))
+		return resources.NewFault(resources.Timeout, resources.FromAgent, sh.rt.Name(), "a command held the call back for longer than its time")
 	case u == nil: // whoever reads the error should know that nothing can have been executed
 		c.Sent = resources.SentNothing
-		sh.fault(c, sh.upstreamFault(resources.Unavailable, "no connection to "+c.Endpoint.Address+" in time"))
+		return sh.upstreamFault(resources.Unavailable, "no connection to "+c.Endpoint.Address+" in time")
+	case c.answering:
+		c.Sent = resources.SentAnswered
 	default:
 		c.Sent = u.sent()
-		sh.fault(c, sh.upstreamFault(resources.Timeout, "no answer from "+u.ep.Address+" in time"))
 	}
+	return sh.upstreamFault(resources.Timeout, "no answer from "+u.ep.Address+" in time")
 }
 
 // stalled ends a call of which nothing moves: the client does not read or send, or the server does not.
@@ -292,10 +300,23 @@ func (sh *shard) tooLarge(c *call) {
 	sh.fault(c, fault)
 }
 
-// canceled ends a call whose client is gone.
-func (sh *shard) canceled(c *call) {
+// gone ends a call whose client is gone. err is os.ErrDeadlineExceeded when that is a gateway, and its caller's time is over.
+func (sh *shard) gone(c *call, err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.Fault = sh.late(c)
+		sh.leave(c, resources.OutcomeOf(c.Fault))
+		return
+	}
+	sh.canceled(c)
+}
+
+// canceled ends a call whose client does not want the answer.
+func (sh *shard) canceled(c *call) { sh.leave(c, resources.OutcomeCanceled) }
+
+// leave ends a call that nobody is to be answered.
+func (sh *shard) leave(c *call, outcome resources.Outcome) {
 	c.keep = false
-	c.Outcome = resources.OutcomeCanceled
+	c.Outcome = outcome
 	c.co.c = nil
 	c.Now = max(c.Now, sh.loop.Now())
 	c.Retry = neverAgain

@@ -141,17 +141,26 @@ func TestTimes(t *testing.T) {
 		{"M_m=hang M_tmo=-1 M_x=y", "10003 1", 390, 600},
 		{"M_m=hang M_tmo=0", "10003 1", 390, 600},
 	} {
-		began := time.Now()
-		c.send(request(9, call.pairs, "x"))
-		c.want(9, call.how)
-		if took := time.Since(began); took < call.min*time.Millisecond || took > call.max*time.Millisecond+200*time.Millisecond {
-			t.Errorf("%s took %s, want %d to %d ms", call.pairs, took, call.min, call.max)
+		var how string
+		var took time.Duration
+		for range 5 { // a busy machine is late at times
+			began := time.Now()
+			c.send(request(9, call.pairs, "x"))
+			_, how = c.answer(9)
+			took = time.Since(began)
+			if how == call.how && took <= call.max*time.Millisecond+200*time.Millisecond {
+				break
+			}
+		}
+		if how != call.how || took < call.min*time.Millisecond || took > call.max*time.Millisecond+200*time.Millisecond {
+			t.Errorf("%s was answered %q after %s, want %q after %d to %d ms", call.pairs, how, took, call.how, call.min, call.max)
 		}
 	}
 	// An answer that comes too late is dropped, and the connection goes on.
+	before := f.Drops("late-reply")
 	c.send(request(10, "M_m=late M_tmo=100", "late"))
 	c.want(10, "10003 1")
-	eventually(t, "the late answer", func() bool { return f.Drops("late-reply") == 1 })
+	eventually(t, "the late answer", func() bool { return f.Drops("late-reply") > before })
 	c.send(request(11, "M_m=echo", "next"))
 	c.want(11, "next")
 	if f.Mismatches.Load() != 0 {
@@ -177,15 +186,19 @@ func TestServerThatCannotBeTrusted(t *testing.T) {
 	}
 }
 
+// getLate is how long a server takes for a call of that name.
+const getLate = 2500 * time.Millisecond
+
 func TestBackup(t *testing.T) {
 	w, slow, fast := newWorld(t), newServer(t), newServer(t)
-	f := w.service(&Settings{Idempotent: []string{"get*", "hang"}}, nil, slow.addr, fast.addr)
+	f := w.service(&Settings{Idempotent: []string{"get*", "hang"}}, func(f *servicetest.Runtime) { f.Rules.Timeout = resources.Duration(20 * time.Second) },
+		slow.addr, fast.addr)
 	f.BackupAfter.Store(int64(30 * time.Millisecond))
 	c := w.dial()
 	began := time.Now()
 	c.send(request(1, "M_m=getLate", "x"))
 	c.want(1, "x")
-	if took := time.Since(began); took < 290*time.Millisecond {
+	if took := time.Since(began); took < getLate-10*time.Millisecond {
 		t.Errorf("both servers are slow, and the answer came after %s", took)
 	}
 	if len(slow.requests()) != 1 || len(fast.requests()) != 1 {
@@ -193,7 +206,7 @@ func TestBackup(t *testing.T) {
 	}
 	eventually(t, "the other answer", func() bool { return f.Drops("late-reply") == 1 })
 	c.send(request(2, "M_m=getLate", "y")) // one of two connections is lost while both have the request
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "both to be asked", func() bool { return len(slow.requests()) == 2 && len(fast.requests()) == 2 })
 	slow.cut()
 	c.want(2, "y")
 }
@@ -281,6 +294,10 @@ func TestFilters(t *testing.T) {
 			return &resources.Stop{Empty: true}
 		case "mock":
 			return &resources.Stop{Reply: "hi"}
+		case "number":
+			return &resources.Stop{Reply: `json:{"$int32": 5}`}
+		case "noJSON":
+			return &resources.Stop{Reply: "json:[5"}
 		case "delayed":
 			c.Delay = int64(100 * time.Millisecond)
 		case "traced":
@@ -306,6 +323,10 @@ func TestFilters(t *testing.T) {
 	c.want(2, "\x00")
 	c.send(request(3, "M_m=mock", ""))
 	c.want(3, "\x01\x00\x00\x00\x02hi")
+	c.send(request(7, "M_m=number", ""))
+	c.want(7, "\x08\x0a")
+	c.send(request(8, "M_m=noJSON", ""))
+	c.want(8, "10021 1")
 	if len(s.requests()) != 0 {
 		t.Error("the server was asked")
 	}
@@ -368,6 +389,29 @@ func TestSilentServer(t *testing.T) {
 	s.mute.Store(false)
 	c.send(request(3, "M_m=echo", "back"))
 	c.want(3, "back")
+}
+
+// A server that says that it goes away gets nothing more on its connections, and they end when what is under way is answered. The call
+// was not executed, which the caller hears in the agent's own words: the agent itself does not go away.
+func TestLeavingServer(t *testing.T) {
+	w, s := newWorld(t), newServer(t)
+	f := w.service(&Settings{}, nil, s.addr)
+	c := w.dial()
+	c.send(request(1, "M_m=late", "slow"))
+	c.send(request(2, "M_m=echo", strings.Repeat("x", large))) // on a connection of its own
+	c.want(2, strings.Repeat("x", large))
+	if n := f.Open.Load(); n != 2 {
+		t.Fatalf("%d connections are open", n)
+	}
+	c.send(request(3, "M_m=leave", ""))
+	if a := c.want(3, "10001 1"); a.Meta.Get(motan2.KeyUnsent) == nil || motan2.Leaves(a) {
+		t.Errorf("metadata %q", a.Meta)
+	}
+	c.send(request(4, "M_m=echo", "new"))
+	c.want(4, "new")
+	eventually(t, "the idle connection to end", func() bool { return f.Open.Load() == 2 })
+	c.want(1, "slow")
+	eventually(t, "the other one to end", func() bool { return f.Open.Load() == 1 })
 }
 
 // Clients that go away leave nothing behind; servers that do are replaced.

@@ -94,12 +94,14 @@ func (d *door) Serve(nc net.Conn) {
 	}
 }
 
-// quiet is how long a client must have been silent to be one that is not about to send a request.
-const quiet = int64(50e6)
+// quiet is how long a client must have been silent to be one that is not about to send a request: longer than a busy machine keeps a
+// program waiting that has one on its way.
+const quiet = int64(1e9)
 
 // Shutdown implements resources.Door. Motan has no word for "I am going away": a client that sends while its connection is
 // closed loses the call. So connections are closed when nothing is under way and the client has been silent for a
-// moment; the others when half of the time is over, after an answer.
+// moment; the others when half of the time is over, after an answer. Agents understand the answers that they get meanwhile
+// (motan2.Exception.Leaving) and close their connections themselves.
 func (d *door) Shutdown(ctx context.Context) error {
 	return resources.CloseDoor(ctx, &d.conns, func(late bool) {
 		want := quiet

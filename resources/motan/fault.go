@@ -2,6 +2,7 @@ package motan
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sluice-mesh/sluice/protocols/motan2"
 	"github.com/sluice-mesh/sluice/protocols/serial"
@@ -25,7 +26,8 @@ var codes = [...]int{
 // failure, never of the service's own word.
 func appendFault(dst []byte, h motan2.Head, f *resources.Fault) []byte {
 	return motan2.AppendException(dst, h, motan2.Exception{
-		Code: codes[f.Code], Type: motan2.Service, Text: f.Text, Unsent: f.Code == resources.Unavailable || f.Code == resources.Draining,
+		Code: codes[f.Code], Type: motan2.Service, Text: f.Text,
+		Unsent: f.Code == resources.Unavailable || f.Code == resources.Draining, Leaving: f.Code == resources.Draining,
 	})
 }
 
@@ -53,7 +55,23 @@ func (c *call) appendFault(dst []byte, f *resources.Fault) []byte {
 	return appendFault(dst, c.head, f)
 }
 
-// appendFixed appends what a rule answers with: null, or a text, in the serialization of the caller.
+// jsonPrefix begins a reply that is a value of any type.
+const jsonPrefix = "json:"
+
+// fixed is the value that a rule answers with: null, a text, or what JSON says, whose numbers may have hints ({"$int32": 5}), because
+// callers take no other type than that of the method.
+func fixed(st *resources.Stop) (any, error) {
+	text, isJSON := strings.CutPrefix(st.Reply, jsonPrefix)
+	switch {
+	case st.Empty:
+		return nil, nil
+	case isJSON:
+		return serial.ParseJSON([]byte(text), serial.Limits{})
+	}
+	return st.Reply, nil
+}
+
+// appendFixed appends what a rule answers with, in the serialization of the caller.
 func (c *call) appendFixed(dst []byte, st *resources.Stop) ([]byte, error) {
 	if c.v1 != 0 {
 		return appendFixed1(dst, c.v1, c.head.ID, st)
@@ -62,9 +80,9 @@ func (c *call) appendFixed(dst []byte, st *resources.Stop) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("the caller's serialization is %s", serial.ID(c.head.Serialization))
 	}
-	var v any
-	if !st.Empty {
-		v = st.Reply
+	v, err := fixed(st)
+	if err != nil {
+		return nil, err
 	}
 	body, err := codec.Append(nil, v)
 	if err != nil {

@@ -28,6 +28,7 @@ type seen struct {
 //	echo      the body
 //	hang      never
 //	late      after 300 ms
+//	getLate   after getLate: the other server has been asked by then, on a busy machine too
 //	biz, reject, missing   an exception: of the service, of a full server, of one without the service
 //	drop      by closing the connection
 //	invent    with another id than the request's
@@ -135,14 +136,18 @@ func (s *server) serve(nc net.Conn) {
 		echo := motan2.Append(nil, h, motan2.Meta("M_pt\n1"), f.Body)
 		switch string(f.Meta.Call().Method) {
 		case "hang":
-		case "late", "getLate":
+		case "late":
 			s.work.Go(func() { time.Sleep(300 * time.Millisecond); say(echo) })
+		case "getLate":
+			s.work.Go(func() { time.Sleep(getLate); say(echo) })
 		case "biz":
 			except(motan2.CodeBiz, motan2.Biz)
 		case "reject":
 			except(motan2.CodeReject, motan2.Service)
 		case "unsent":
 			say(motan2.AppendException(nil, h, motan2.Exception{Code: motan2.CodeService, Type: motan2.Service, Text: "no", Unsent: true}))
+		case "leave":
+			say(motan2.AppendException(nil, h, motan2.Exception{Code: 10025, Type: motan2.Service, Text: "no", Unsent: true, Leaving: true}))
 		case "unknown", "getUnknown":
 			except(10023, motan2.Service)
 		case "missing":
@@ -244,19 +249,29 @@ func (c *client) reply(within time.Duration) (*motan2.Frame, error) {
 	}
 }
 
+// answer returns the next answer, which must be to a request, and what it says: the body, or the code and the kind of an exception.
+func (c *client) answer(id uint64) (f *motan2.Frame, says string) {
+	c.t.Helper()
+	f, err := c.reply(10 * time.Second)
+	if err != nil {
+		c.t.Fatalf("request %d: %v", id, err)
+	}
+	says = string(f.Body)
+	if f.Status != motan2.StatusNormal {
+		code, kind := motan2.ParseException(f.Meta.Get(motan2.KeyException))
+		says = fmt.Sprintf("%d %d", code, kind)
+	}
+	if f.ID != id || f.Type&motan2.TypeResponse == 0 {
+		c.t.Fatalf("request %d was answered %q (metadata %q), want %d", f.ID, says, f.Meta, id)
+	}
+	return f, says
+}
+
 // want reads the next frame and checks what it answers and how: a body, or "errcode type".
 func (c *client) want(id uint64, how string) *motan2.Frame {
 	c.t.Helper()
-	f, err := c.reply(5 * time.Second)
-	if err != nil {
-		c.t.Fatalf("request %d, which should be answered %q: %v", id, how, err)
-	}
-	got := string(f.Body)
-	if f.Status != motan2.StatusNormal {
-		code, kind := motan2.ParseException(f.Meta.Get(motan2.KeyException))
-		got = fmt.Sprintf("%d %d", code, kind)
-	}
-	if f.ID != id || got != how || f.Type&motan2.TypeResponse == 0 {
+	f, got := c.answer(id)
+	if got != how {
 		c.t.Fatalf("request %d was answered %q (metadata %q), want %d %q", f.ID, got, f.Meta, id, how)
 	}
 	return f

@@ -56,6 +56,18 @@ func (p *pool) dial(lane int) *upstream {
 	return u
 }
 
+// leave sends nothing more on the connections that there are: the server said on one of them that it goes away, and would close the
+// others while requests are on their way.
+func (p *pool) leave() {
+	for i, u := range p.lanes {
+		if u != nil {
+			p.lanes[i] = nil
+			u.leaving = true
+			u.leaveIfGone()
+		}
+	}
+}
+
 // remove forgets a connection that is gone.
 func (p *pool) remove(u *upstream) {
 	if p.lanes[u.lane] == u {

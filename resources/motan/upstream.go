@@ -37,6 +37,8 @@ type upstream struct {
 	open    int      // entries with one
 	seq     uint64   // of the newest request
 
+	leaving bool // the server goes away: it gets no more, and the connection ends with the last call
+
 	skip   int64 // bytes of an answer that is too large
 	last   int64 // when something arrived, or when it could be expected again
 	came   int64 // when an unfinished answer began; 0: none
@@ -220,7 +222,13 @@ func (u *upstream) reply(f *motan2.Frame, raw []byte) {
 		return
 	}
 	if c := u.expected(f.ID, f.Type&motan2.TypeResponse != 0, false); c != nil {
-		u.sh.answered(c, f, raw)
+		if motan2.Leaves(f) {
+			u.pool.leave()
+			c.Sent = resources.SentNothing
+			u.sh.failed(c, u.fault(resources.Unavailable, u.ep.Address+" is going away"))
+		} else {
+			u.sh.answered(c, f, raw)
+		}
 		u.leaveIfGone()
 	}
 }
@@ -307,9 +315,9 @@ func (u *upstream) ping(now int64) {
 	u.conn.Write(u.sh.out)
 }
 
-// leaveIfGone closes the connection to an endpoint that is no longer one, when nothing is under way.
+// leaveIfGone closes the connection to an endpoint that is no longer one, or says that it goes away, when nothing is under way.
 func (u *upstream) leaveIfGone() {
-	if u.ep.Gone() && u.open == 0 && !u.closed {
+	if (u.leaving || u.ep.Gone()) && u.open == 0 && !u.closed {
 		u.close(errDone)
 	}
 }

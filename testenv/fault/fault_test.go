@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -136,11 +137,15 @@ func TestLatency(t *testing.T) {
 	}
 	p.MustHaveFired(t, KindLatency)
 	p.Clear()
-	begin = time.Now()
-	send(t, c, "hello")
-	expect(t, c, "hello")
-	if d := time.Since(begin); d > 290*time.Millisecond {
-		t.Errorf("answer after %v without latency", d)
+	best := time.Hour
+	for i := 0; i < 20 && best > 290*time.Millisecond; i++ { // a busy machine is slow at times, a delay always
+		begin = time.Now()
+		send(t, c, "hello")
+		expect(t, c, "hello")
+		best = min(best, time.Since(begin))
+	}
+	if best > 290*time.Millisecond {
+		t.Errorf("no answer came sooner than %v without latency", best)
 	}
 }
 
@@ -149,13 +154,14 @@ func TestLatencyDoesNotLimitThroughput(t *testing.T) {
 	p.Set(Latency(200*time.Millisecond, 0).Down())
 	c := dial(t, p)
 	begin := time.Now()
-	for range 20 {
+	const chunks = 50
+	for range chunks {
 		send(t, c, "x")
 		time.Sleep(5 * time.Millisecond) // so that each byte is a chunk of its own
 	}
-	expect(t, c, "xxxxxxxxxxxxxxxxxxxx")
-	if d := time.Since(begin); d > 3*time.Second {
-		t.Errorf("20 chunks took %v: the delays add up", d)
+	expect(t, c, strings.Repeat("x", chunks))
+	if d := time.Since(begin); d > 9*time.Second { // they come to 10 s
+		t.Errorf("%d chunks took %v: the delays add up", chunks, d)
 	}
 }
 

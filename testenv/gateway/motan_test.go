@@ -153,17 +153,33 @@ func TestFaultsOfConvertedCalls(t *testing.T) {
 	}
 	slow := toWeb("/slow", nil)
 	slow.Timeout = 300 * time.Millisecond
-	if r := c.Do(slow); r.Exception == nil {
+	if r := c.Do(slow); r.Exception == nil { // a client's own, which keeps the time as well
 		t.Errorf("no time: %v", r.Value)
 	}
 	server.Wait(t, 5*time.Second, "each call to be counted once", func() error {
 		_, text, err := a.Get("/metrics")
 		n := strings.Count(text, `sluice_calls_total{resource="web"`)
+		if timed := ended(text, "web", "timeout"); timed != 1 || ended(text, "web", "canceled") != 0 {
+			return fmt.Errorf("%d calls timed out, want 1, and none to be canceled", timed)
+		}
 		if err != nil || n == 0 || strings.Contains(text, `sluice_calls_total{resource="peers"`) || !strings.Contains(text, `sluice_calls_open{resource="web"} 0`) {
 			return fmt.Errorf("%d series, %v", n, err)
 		}
 		return nil
 	})
+}
+
+// ended is how many calls of a resource ended with an outcome, by the metrics.
+func ended(metrics, resource, outcome string) (n int) {
+	for line := range strings.Lines(metrics) {
+		if strings.HasPrefix(line, `sluice_calls_total{resource="`+resource+`"`) && strings.Contains(line, `outcome="`+outcome+`"`) {
+			var one int
+			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' '):], &one); err == nil {
+				n += one
+			}
+		}
+	}
+	return n
 }
 
 // Many calls at once on one connection do not wait for each other, and each has its own answer.

@@ -105,7 +105,7 @@ func (c *caller) answeredBy(where string) error {
 func (c *caller) unharmed(t *testing.T, what string) {
 	t.Helper()
 	before := c.calls.Load()
-	server.Wait(t, 2*time.Second, "the application to go on "+what, func() error {
+	server.Wait(t, 10*time.Second, "the application to go on "+what, func() error {
 		if n := c.calls.Load() - before; n < 50 {
 			return fmt.Errorf("%d calls since", n)
 		}

@@ -53,7 +53,7 @@ func Serve(t server.TB, s Server) *ServerProcess {
 	return p
 }
 
-// CallAll makes all test cases at an address, in another process, and returns the names of those that passed. The test fails with
+// CallAll makes all test cases at an address, host:port or unix:/path, in another process, and returns the names of those that passed. The test fails with
 // the first one that does not. ca is a file with the authority that the server's certificate is from; "": no TLS.
 func CallAll(t server.TB, addr, ca string) []string {
 	t.Helper()

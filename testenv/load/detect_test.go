@@ -356,10 +356,14 @@ func TestNoServer(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	ln.Close()
-	r, err := Run(t.Context(), Config{Address: addr, Clients: 2, Duration: 200 * time.Millisecond, VerifyTimeout: 50 * time.Millisecond})
+	l, err := Start(t.Context(), Config{Address: addr, Clients: 2, Duration: time.Minute, VerifyTimeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
+	for l.Counts().Errors == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	r := l.Stop()
 	if r.OK != 0 || r.Errors[Connect] == 0 || r.Unverified != 2*18 || r.LongestGap() == 0 {
 		t.Errorf("%v, %d keys unverified", r, r.Unverified)
 	}

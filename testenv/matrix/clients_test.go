@@ -70,7 +70,7 @@ func (l *lab) vanish(v vanishing) {
 		l.Fatalf("%.30q: %v", v.send, err)
 	}
 	if v.await != "" {
-		l.await(time.Second, "the call to wait", func() error {
+		l.await(recoverWithin, "the call to wait", func() error {
 			if n := l.scrape().sum("sluice_pinned_sessions", "resource", "cache", "pin", v.await); n == 0 {
 				return fmt.Errorf("no session is pinned for %s", v.await)
 			}

@@ -286,11 +286,10 @@ func TestLongRow20NoDescriptors(t *testing.T) {
 	l.close()
 }
 
-// Row 26: a server's name gets another address, and loses it. Connections that are open stay; new ones go where the name
-// points, or pointed last.
-func TestLongRow26NameMoves(t *testing.T) {
-	hosts := filepath.Join(t.TempDir(), "hosts")
-	point := func(to string) {
+// names makes a file of hosts, and a function that points cache.test, at first 127.0.0.1, to an address; "": nowhere.
+func names(t *testing.T) (hosts string, point func(to string)) {
+	hosts = filepath.Join(t.TempDir(), "hosts")
+	point = func(to string) {
 		line := "127.0.0.1 localhost\n"
 		if to != "" {
 			line += to + " cache.test\n"
@@ -301,6 +300,13 @@ func TestLongRow26NameMoves(t *testing.T) {
 		}
 	}
 	point("127.0.0.1")
+	return hosts, point
+}
+
+// Row 26: a server's name gets another address, and loses it. Connections that are open stay; new ones go where the name
+// points, or pointed last.
+func TestLongRow26NameMoves(t *testing.T) {
+	hosts, point := names(t)
 	var first, second *fault.Proxy
 	p := plan{policy: "probe: { every: 500ms }", allow: []string{"UNAVAILABLE", "UNKNOWN"}}
 	p.agent.Binary = inNamespace(t, "mount --bind "+hosts+" /etc/hosts")

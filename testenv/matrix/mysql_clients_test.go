@@ -210,7 +210,7 @@ func TestRow11MySQLGroupsSwitched(t *testing.T) {
 	if err := l.switchTo("main=0", "other=100"); err != nil {
 		t.Fatalf("the switch was refused: %v", err)
 	}
-	l.await(2*time.Second, "transactions in the other group", func() error {
+	l.await(recoverWithin, "transactions in the other group", func() error {
 		if rows(second.Primary) == "0" {
 			return errors.New("there are none")
 		}

@@ -25,7 +25,7 @@ func TestRow01MySQLServerKilled(t *testing.T) {
 	if _, err := l.db().ExecContext(t.Context(), "DO 1"); number(err) != 1158 {
 		t.Errorf("a statement ended with %v, want 1158", err)
 	}
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 4*time.Second { // less than writes wait for a primary that is being replaced
 		t.Errorf("a statement was refused after %v", took)
 	}
 	l.upEndpoints(0)

@@ -71,7 +71,7 @@ var services = []service{
 	{
 		kind:     "grpc",
 		group:    "main",
-		settings: "services: [" + grpc.Service + "], idempotent: [" + grpc.Idempotent + "]",
+		settings: "services: [" + grpc.Service + ", grpc.testing.TestService], idempotent: [" + grpc.Idempotent + "]",
 		dial:     grpc.Dial,
 		serve: func(t *testing.T) peer {
 			s := grpcpeers.Serve(t, grpcpeers.Server{})
@@ -104,8 +104,10 @@ type servicePlan struct {
 	of        service
 	servers   int    // default 2
 	direct    bool   // the agent connects to the servers themselves: for rows that break servers, not connections
+	clients   int    // of the load, with a call at a time each; default: as package counted has it
 	echoes    bool   // the load has no calls but idempotent ones
 	forgetful bool   // servers are killed, and forget what they counted
+	host      string // by which the agent is told of the proxies, instead of their address
 	more      string // further policy, such as "timeout: 300ms, "
 	settings  string // further settings, such as ", stall: 300ms"
 }
@@ -139,6 +141,9 @@ func openService(t *testing.T, p servicePlan) *serviceLab {
 			if endpoints = append(endpoints, l.proxies[i].Addr); p.direct {
 				endpoints[i] = s.Addr
 			}
+			if p.host != "" {
+				endpoints[i] = p.host + endpoints[i][strings.LastIndexByte(endpoints[i], ':'):]
+			}
 		}
 		return l.head() + fmt.Sprintf(`  cache:
     kind: %s
@@ -149,8 +154,12 @@ func openService(t *testing.T, p servicePlan) *serviceLab {
 `, p.of.kind, p.of.group, strings.Join(endpoints, `", "`), p.of.settings, p.settings, p.more) + l.sideConfig()
 	}
 	p.loads = func(l *lab) loader {
-		r := counted.Start(l.Context(), counted.Config{Dial: p.of.dial, Address: l.addr, Rate: p.plan.load.Rate, Echoes: p.echoes,
-			Forgetful: p.forgetful, Servers: m.addrs()})
+		c := counted.Config{Dial: p.of.dial, Address: l.addr, Rate: p.plan.load.Rate, Timeout: p.plan.load.Timeout, Echoes: p.echoes,
+			Forgetful: p.forgetful, Servers: m.addrs()}
+		if p.clients > 0 {
+			c.Clients, c.Depth = p.clients, 1
+		}
+		r := counted.Start(l.Context(), c)
 		l.Cleanup(func() { r.Stop() })
 		return r
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -181,6 +182,38 @@ func TestLongRow08ServiceAbsurdAnswers(t *testing.T) {
 				m.close()
 			})
 		}
+	})
+}
+
+// Row 26: a server's name gets another address, and loses it. New connections go where the name points, or pointed last.
+func TestLongRow26ServiceNameMoves(t *testing.T) {
+	eachService(t, func(t *testing.T, p servicePlan) {
+		hosts, point := names(t)
+		p.allow, p.servers, p.host = p.cut(gone...), 1, "cache.test"
+		p.agent.Binary = inNamespace(t, "mount --bind "+hosts+" /etc/hosts")
+		m := openService(t, p)
+		first := m.proxies[0]
+		_, port, _ := strings.Cut(first.Addr, ":")
+		second := fault.Start(t, fault.Options{Target: m.peers[0].Addr, Listen: "127.0.0.2:" + port})
+		m.steady()
+		point("") // the name is gone: the last address serves
+		m.inject(func() { first.ResetAll() })
+		m.recovers()
+		m.inject(func() { // the name moves, and nothing is left at the old address
+			point("127.0.0.2")
+			first.Set(fault.Refuse())
+			first.ResetAll()
+		})
+		m.visible("refused calls", m.outcome("unavailable"))
+		// The system's own cache of the file holds for five seconds.
+		if !m.healthy(recoverWithin+5*time.Second, 400*time.Millisecond) {
+			t.Fatalf("the new address is not used: %+v\n%s", m.main.Counts(), m.endpoints())
+		}
+		first.MustHaveFired(t, fault.KindRefuse)
+		if second.Opened() == 0 {
+			t.Error("nobody connected to the new address")
+		}
+		m.close()
 	})
 }
 

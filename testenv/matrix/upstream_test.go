@@ -177,7 +177,7 @@ func row04ServerClosesIdle(t *testing.T, p plan) {
 		if killed := l.redis.Primary.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"); killed.Int == 0 {
 			t.Fatal("no connection was killed")
 		}
-		l.await(time.Second, "the agent to let go of its connections", func() error {
+		l.await(recoverWithin, "the agent to let go of its connections", func() error {
 			if now := l.scrape().sum("sluice_upstream_connections", "resource", "cache"); now >= open {
 				return fmt.Errorf("it has %.0f, had %.0f", now, open)
 			}

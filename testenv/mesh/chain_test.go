@@ -111,19 +111,29 @@ func TestThroughTheAgent(t *testing.T) {
 	}
 }
 
-// Our agent and motan-go's in a row, either first.
+// Our agent and motan-go's in a row, either first: beside the caller, beside the server, or both.
 func TestTwoAgents(t *testing.T) {
 	t.Parallel()
-	s := motan.Serve(t, motan.Server{Peer: motan.Java})
-	exported := motan.StartAgent(t, motan.Agent{Exports: []motan.Export{{Local: s.Addr}}, Filters: "accessLog,metrics"})
-	ours := forward(t, exported.Export)
-	theirs := motan.StartAgent(t, motan.Agent{Refers: []motan.Refer{{Registry: motan.Direct(ours.Addr("peers"))}}, Filters: "accessLog,metrics"})
-	second := forward(t, ours.Addr("peers"))
-	for first, addr := range map[string]string{"ours and theirs": ours.Addr("peers"), "theirs, ours and theirs": theirs.Forward, "ours, ours and theirs": second.Addr("peers")} {
-		for _, peer := range []motan.Peer{motan.Go, motan.PHP} {
-			t.Run(string(peer)+" through "+first, func(t *testing.T) {
-				exercise(t, motan.Dial(t, motan.Client{Peer: peer, Registry: motan.Direct(addr)}), s.Name)
-			})
+	for _, k := range []struct {
+		server  motan.Peer
+		clients []motan.Peer
+	}{{motan.Java, []motan.Peer{motan.Go, motan.PHP}}, {motan.Go, []motan.Peer{motan.Java}}} {
+		s := motan.Serve(t, motan.Server{Peer: k.server})
+		beside := forward(t, s.Addr)
+		theirs := motan.StartAgent(t, motan.Agent{
+			Refers: []motan.Refer{{Registry: motan.Direct(beside.Addr("peers"))}}, Exports: []motan.Export{{Local: s.Addr}}, Filters: "accessLog,metrics",
+		})
+		ours := forward(t, theirs.Export)
+		three := motan.StartAgent(t, motan.Agent{Refers: []motan.Refer{{Registry: motan.Direct(ours.Addr("peers"))}}, Filters: "accessLog,metrics"})
+		for first, addr := range map[string]string{
+			"ours and ours": forward(t, beside.Addr("peers")).Addr("peers"), "ours and theirs": ours.Addr("peers"),
+			"theirs and ours": theirs.Forward, "theirs, ours and theirs": three.Forward,
+		} {
+			for _, peer := range k.clients {
+				t.Run(fmt.Sprint(peer, " through ", first, " to ", s.Name), func(t *testing.T) {
+					exercise(t, motan.Dial(t, motan.Client{Peer: peer, Registry: motan.Direct(addr)}), s.Name)
+				})
+			}
 		}
 	}
 }
@@ -167,8 +177,42 @@ func TestTheAgentsOwnWords(t *testing.T) {
 			id := command(t, a, `{"type":"mock","resource":"peers","match":{"op":"name"},"reply":"mocked","why":"test"}`)
 			is(t, c, motan.Name(), "mocked")
 			undo(t, a, id)
+			fallback(t, a, c, s.Name)
 		})
 	}
+}
+
+// fallback degrades one method at a time with what its callers get in its stead: a text, null, or a number. No call of it reaches
+// the server, and all other methods go on.
+func fallback(t *testing.T, a *server.AgentProcess, c *motan.ClientProcess, name string) {
+	t.Helper()
+	id := fmt.Sprint(t.Name(), time.Now().UnixNano())
+	others := func(calls ...motan.Call) {
+		t.Helper()
+		for _, r := range c.Multi(append(calls, motan.Name(), motan.Counted(id), motan.Echo("x"))...) {
+			if r.Exception != nil || r.Stray {
+				t.Errorf("%s: %v beside a degraded method, %v", c.Peer, r.Value, r.Exception)
+			}
+		}
+		is(t, c, motan.Name(), name)
+		is(t, c, motan.Echo("x"), "x")
+	}
+	given := command(t, a, `{"type":"degrade","resource":"peers","match":{"op":"join"},"reply":"Grüße, as long as it is away","why":"test"}`)
+	others(motan.Join("a", 1, true))
+	is(t, c, motan.Join("a", 1, true), "Grüße, as long as it is away")
+	is(t, c, motan.Count(id, 0), int64(1))
+	undo(t, a, given)
+	is(t, c, motan.Join("a", 1, true), "a 1 true")
+	given = command(t, a, `{"type":"degrade","resource":"peers","match":{"op":"count"},"reply":"empty","why":"test"}`)
+	others(motan.Count(id, 0))
+	is(t, c, motan.Count(id, 0), nil)
+	is(t, c, motan.Join("a", 1, true), "a 1 true")
+	undo(t, a, given)
+	given = command(t, a, `{"type":"degrade","resource":"peers","match":{"op":"count"},"reply":"json:-7","why":"test"}`)
+	others(motan.Count(id, 0))
+	is(t, c, motan.Count(id, 0), int64(-7))
+	undo(t, a, given)
+	is(t, c, motan.Count(id, 0), int64(2))
 }
 
 func coded(t *testing.T, c *motan.ClientProcess, call motan.Call, code int, says string) {

@@ -16,7 +16,7 @@ import (
 
 // What motan-go's agent 1.2.0 does wrong, and the tests that say that this agent does not:
 //
-//	a retry writes into a message that a stalled connection still sends   resources/motan TestStalledServer
+//	a retry writes into a message that a stalled connection still sends   resources/motan TestStalledServer, TestStalledPeers
 //	a timeout gives buffers back that are in use                          resources/motan TestStalledServer, TestTimes
 //	an unregistered service stays, and registers anew to no effect        TestRegistrationsHold
 //	after a crash it serves what was taken out of service                 TestRegistrationsHold
@@ -35,8 +35,7 @@ import (
 //	the management API says that all is well when it is not               TestRefusedRegistrations
 //	data races                                                            all of them, with the race detector
 //	what belongs to endpoints that are gone is never freed                agent/cluster TestRemovedEndpointsLeaveNoSeries
-//
-// It has no HTTP proxy, so none that is open.
+//	CONNECT is an open relay, and dials for as long as it likes           TestConnectIsNoWayOut
 
 func TestRegistrationsHold(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -135,6 +136,67 @@ func TestHTTPThroughTwoAgents(t *testing.T) {
 		if status, text, err := x.Get("/metrics"); status != 200 || err != nil || strings.Contains(text, "sluice_reply_mismatch_total{resource=\"pages\"} 1") {
 			t.Errorf("metrics: %d %v", status, err)
 		}
+	}
+}
+
+// known is an agent that applications have as their HTTP proxy, for a web server and for one that answers no packet.
+const known = `
+agent: { admin: {{addr "admin"}}, application: web-test, drain: { wait: 0s } }
+resources:
+  pages:
+    kind: http
+    listen: {{addr "proxy"}}
+    groups: { g: { endpoints: ["{{.local}}"] } }
+  hole:
+    kind: http
+    listen: {{addr "proxy"}}
+    groups: { g: { endpoints: ["{{.hole}}"] } }
+    policy: { timeout: 2s, connect-timeout: 1s, probe: { every: 10m, fall: 100 } }
+`
+
+// CONNECT, as curl sends it, reaches the services that the agent has, by their names and with the time that calls have, and nothing
+// else: no address of the machine or the network, not even a server's own, and no name that looks like a service's.
+func TestConnectIsNoWayOut(t *testing.T) {
+	t.Parallel()
+	n := server.Start(t, server.Nginx{Name: "local"})
+	private, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer private.Close()
+	a := server.Start(t, server.Agent{Config: known, NoWait: true, Vars: map[string]string{"local": n.Addr, "hole": swallowing(t)}})
+	a.AwaitReady()
+	through := func(url string, args ...string) (string, error) {
+		args = append([]string{"-sS", "-m", "20", "-x", "http://" + a.Addr("pages"), "-o", "-", "-w", "%{http_connect}", url}, args...)
+		out, err := exec.Command("curl", args...).CombinedOutput()
+		return string(out), err
+	}
+	if got, err := through("http://pages/x", "-p"); err != nil || got != "local GET /x  200" {
+		t.Errorf("a service that it has: %q %v", got, err)
+	}
+	_, port, _ := net.SplitHostPort(private.Addr().String())
+	for _, to := range []string{
+		private.Addr().String(), "localhost:" + port, "[::ffff:127.0.0.1]:" + port, n.Addr, a.Admin, a.Addr("pages"), "pages.example.org:80", "xpages:80",
+	} {
+		for _, url := range []string{"http://" + to + "/", "https://" + to + "/"} {
+			if got, err := through(url, "-p"); err == nil || !strings.HasSuffix(got, "403") {
+				t.Errorf("CONNECT %s: %q %v", to, got, err)
+			}
+		}
+		if got, err := through("http://"+to+"/", "-w", "%{http_code}"); err != nil || !strings.HasPrefix(got, "sluice: ") || !strings.HasSuffix(got, "404") {
+			t.Errorf("GET http://%s/: %q %v", to, got, err)
+		}
+	}
+	if err := private.(*net.TCPListener).SetDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if nc, err := private.Accept(); err == nil {
+		nc.Close()
+		t.Error("the agent connected to an address that a client named")
+	}
+	began := time.Now()
+	if got, err := through("http://hole/", "-p"); err == nil || !strings.HasSuffix(got, "503") && !strings.HasSuffix(got, "504") || time.Since(began) > 10*time.Second {
+		t.Errorf("CONNECT to a server that answers no packet: %q %v after %v", got, err, time.Since(began))
 	}
 }
 

@@ -103,6 +103,26 @@ func registriesOf(t *testing.T, a *server.AgentProcess) []admin.Registry {
 	return status.Registries
 }
 
+// agentsMeet starts an agent of motan-go that exports a server to ZooKeeper and forwards calls to what it finds there. c calls
+// through our agent; the others are what else is registered, one of them beside an agent of ours. Each agent reaches all.
+func agentsMeet(t *testing.T, z *server.ZooKeeperServer, c *motan.ClientProcess, others ...string) {
+	t.Helper()
+	s := motan.Serve(t, motan.Server{})
+	theirs := motan.StartAgent(t, motan.Agent{
+		Refers: []motan.Refer{{Registry: motan.ZooKeeper(z)}}, Exports: []motan.Export{{Local: s.Addr, Registry: motan.ZooKeeper(z)}}, Filters: "-",
+	})
+	all := append([]string{s.Name}, others...)
+	awaitNames(t, c, all...)
+	for _, peer := range []motan.Peer{motan.Go, motan.Java} {
+		through := motan.Dial(t, motan.Client{Peer: peer, Registry: motan.Direct(theirs.Forward)})
+		reaches(t, through)
+		awaitNames(t, through, all...)
+		fails(t, through, motan.Fail("as asked"), motan.BusinessException, "as asked")
+	}
+	theirs.SetAvailable(false)
+	awaitNames(t, c, others...)
+}
+
 // Servers that Java and motan-go registered are found, come and go; ZooKeeper may go, and a restart without it finds what
 // was known.
 func TestFindsServersInZooKeeper(t *testing.T) {
@@ -166,6 +186,7 @@ func TestExportsToZooKeeper(t *testing.T) {
 	awaitNames(t, c, direct.Name)
 	local.Restart()
 	awaitNames(t, c, local.Name, direct.Name)
+	agentsMeet(t, z, c, local.Name, direct.Name)
 	stop := make(chan struct{})
 	failed := make(chan motan.Result, 1)
 	go func() {

@@ -2,8 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice-mesh/sluice/protocols/motan2"
-	"github.com/sluice-mesh/sluice/protocols/serial"
 	"github.com/sluice-mesh/sluice/testenv/motan"
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
@@ -122,39 +118,5 @@ func TestStopsWithoutALostCall(t *testing.T) {
 				t.Errorf("round %d: call %d, which was under way, failed: %v", round, i, r.Exception)
 			}
 		}
-	}
-}
-
-// An application may call through a unix socket as well.
-func TestUnixSocket(t *testing.T) {
-	s := motan.Serve(t, motan.Server{})
-	path := filepath.Join(t.TempDir(), "motan.sock")
-	server.Start(t, server.Agent{Config: shared + strings.Replace(service("one", motan.Service, motan.Group, s.Addr, ""), `'{{addr "forward"}}'`, "'unix:"+path+"'", 1)})
-	nc, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if err := nc.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	m := motan2.Meta(strings.Join([]string{motan2.KeyService, motan.Service, motan2.KeyMethod, "name", motan2.KeyVersion, motan.Version}, "\n"))
-	if _, err := nc.Write(motan2.Append(nil, motan2.Head{ID: 7, Serialization: byte(serial.IDSimple)}, m, nil)); err != nil {
-		t.Fatal(err)
-	}
-	var f motan2.Frame
-	b := make([]byte, 0, 4<<10)
-	for whole := false; !whole; {
-		n, err := nc.Read(b[len(b):cap(b)])
-		if err != nil {
-			t.Fatal(err)
-		}
-		b = b[:len(b)+n]
-		if whole, err = f.Scan(b, motan2.DefaultMax); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if v, err := serial.DecodeOne(serial.Simple{}, f.Body, serial.KindAny); err != nil || v != s.Name || f.ID != 7 {
-		t.Errorf("%+v: %v %v", f, v, err)
 	}
 }

@@ -46,13 +46,17 @@ func (driver) Open(s resources.Settings, rt resources.Runtime) (resources.Resour
 	if settings.Greeting == "refuse" {
 		return nil, fmt.Errorf("settings.greeting: the word refuse is for tests of failing drivers")
 	}
-	return &echo{rt: rt, greeting: settings.Greeting, conns: make(map[net.Conn]*resources.Session)}, nil
+	e := &echo{rt: rt, greeting: settings.Greeting, conns: make(map[net.Conn]*resources.Session)}
+	e.life, e.cut = context.WithCancel(context.Background())
+	return e, nil
 }
 
 // echo is an open resource.
 type echo struct {
 	rt       resources.Runtime
 	greeting string
+	life     context.Context // of calls that wait
+	cut      context.CancelFunc
 
 	mu       sync.Mutex // guards what follows
 	conns    map[net.Conn]*resources.Session
@@ -151,7 +155,7 @@ func (e *echo) answer(s *resources.Session, line string) []byte {
 		return e.end(c, e.AppendStop(nil, c, &resources.Stop{Fault: fault}))
 	}
 	if d, err := time.ParseDuration(arg); err == nil && name == "WAIT" {
-		time.Sleep(d)
+		clock.Sleep(e.life, d)
 	}
 	return e.end(c, fmt.Appendf(nil, "ok %s %s\n", ep.Group, ep.Address))
 }
@@ -164,6 +168,7 @@ func (e *echo) end(c *resources.Call, answer []byte) []byte {
 
 // Shutdown implements resources.Resource.
 func (e *echo) Shutdown(ctx context.Context) error {
+	defer e.cut()
 	e.mu.Lock()
 	e.draining = true
 	for c, idle := range e.idle {
@@ -181,6 +186,7 @@ func (e *echo) Shutdown(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	n := len(e.conns)
+	e.cut()
 	for c := range e.conns {
 		c.Close()
 	}

@@ -140,6 +140,7 @@ func (s *Source) check(ctx context.Context, id string, available bool) error {
 	return err
 }
 
+// deregister has Consul's agent forget a service, if it has it.
 func (s *Source) deregister(ctx context.Context, id string) error {
 	_, err := s.ask(ctx, http.MethodPut, "/v1/agent/service/deregister/"+url.PathEscape(id), nil, nil)
 	if absent(err) {

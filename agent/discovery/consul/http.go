@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	longestWait = time.Minute // of a request that waits for a change; Consul adds up to a sixteenth
-	slack       = 10 * time.Second
-	mostBytes   = 64 << 20 // in an answer: a group of some 60,000 nodes
+	longestWait = time.Minute      // of a request that waits for a change; Consul adds up to a sixteenth
+	slack       = 10 * time.Second // for the answer itself
+	mostBytes   = 64 << 20         // in an answer: a group of some 60,000 nodes
 )
 
 // transport makes connections for one source. There is one for each group and document of commands, and for each request that
@@ -97,7 +97,8 @@ func (s *Source) ask(ctx context.Context, method, path string, query url.Values,
 	return a, nil
 }
 
-// wait asks for what has changed since an index, and waits for that as long as Consul does; with index 0 it does not wait.
+// wait asks for what has changed since an index, and waits for that as long as Consul does; with index 0 it does not wait. It
+// adds to the query.
 func (s *Source) wait(ctx context.Context, path string, query url.Values, index uint64) (answer, error) {
 	if s.opt.Datacenter != "" {
 		query.Set("dc", s.opt.Datacenter)

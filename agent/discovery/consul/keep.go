@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/discovery"
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // Times of the connection.
@@ -40,7 +43,7 @@ func (s *Source) keep() {
 		} else {
 			pause = firstPause
 		}
-		if !sleep(s.life, min(closest, wait)) {
+		if !clock.Sleep(s.life, min(closest, wait)) {
 			return
 		}
 		t := time.NewTimer(wait - min(closest, wait))
@@ -68,7 +71,7 @@ func (s *Source) renewal() error {
 		}
 	}
 	s.beat(ours)
-	ctx, cancel := s.brief()
+	ctx, cancel := s.brief(s.life)
 	defer cancel()
 	leader, err := s.ask(ctx, http.MethodGet, "/v1/status/leader", nil, nil)
 	if err == nil && len(leader.body) <= len(`""`) {
@@ -81,14 +84,14 @@ func (s *Source) renewal() error {
 	return nil
 }
 
-// brief is the time of one of the keeper's requests.
-func (s *Source) brief() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.life, min(max(s.opt.TTL/3, time.Second), requestTimeout))
+// brief is the time of one of the keeper's requests: they come three times in a TTL.
+func (s *Source) brief(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, min(max(s.opt.TTL/3, time.Second), requestTimeout))
 }
 
 // ours returns the IDs of the services that Consul's agent has and this source announced.
 func (s *Source) ours(ctx context.Context) (map[string]bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(max(s.opt.TTL/3, time.Second), requestTimeout))
+	ctx, cancel := s.brief(ctx)
 	defer cancel()
 	a, err := s.ask(ctx, http.MethodGet, "/v1/agent/services", url.Values{"filter": {"Meta." + ownerMeta + ` == "` + s.owner + `"`}}, nil)
 	if err != nil {
@@ -123,7 +126,7 @@ func (s *Source) beat(ids map[string]bool) {
 		if !e.registered {
 			return
 		}
-		ctx, cancel := s.brief()
+		ctx, cancel := s.brief(s.life)
 		defer cancel()
 		if err := s.check(ctx, e.id, e.available); err != nil && s.life.Err() == nil {
 			s.log.Debug("a check in Consul could not be prolonged", "service", e.id, "error", err)
@@ -226,18 +229,14 @@ func (s *Source) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	s.mu.Lock()
-	any := len(s.entries) > 0
+	announced := len(s.entries) > 0
 	s.mu.Unlock()
-	if !any {
+	if !announced {
 		return
 	}
 	ours, err := s.ours(ctx)
-	var list []string
-	for id := range ours {
-		list = append(list, id)
-	}
 	var mu sync.Mutex
-	each(list, func(id string) {
+	each(slices.Collect(maps.Keys(ours)), func(id string) {
 		if e := s.deregister(ctx, id); e != nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -246,18 +245,6 @@ func (s *Source) leave() {
 	})
 	if err != nil {
 		s.log.Info("not all services could be withdrawn from Consul; their checks expire by themselves", "error", err)
-	}
-}
-
-// sleep waits, and reports whether ctx still stands.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

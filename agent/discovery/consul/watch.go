@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/discovery"
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 const (
@@ -61,7 +63,7 @@ func (s *Source) Watch(ctx context.Context, of discovery.Service, report func(di
 			s.health.Reported()
 			report(r)
 		}
-		sleep(ctx, settle)
+		clock.Sleep(ctx, settle)
 	}
 }
 
@@ -146,7 +148,7 @@ func (s *Source) poll(ctx context.Context, path string, query url.Values, take f
 		}
 		s.log.Debug("reading from Consul begins again", "path", path, "error", err)
 		_ = s.away(err)
-		sleep(ctx, pause/2+rand.N(pause/2))
+		clock.Sleep(ctx, pause/2+rand.N(pause/2))
 		pause = min(2*pause, longestPause)
 	}
 }
@@ -155,11 +157,7 @@ func (s *Source) poll(ctx context.Context, path string, query url.Values, take f
 func (s *Source) readings(ctx context.Context, path string, query url.Values, take func(answer) error) error {
 	index := uint64(0)
 	for {
-		q := url.Values{}
-		for k, v := range query {
-			q[k] = v
-		}
-		a, err := s.wait(ctx, path, q, index)
+		a, err := s.wait(ctx, path, maps.Clone(query), index)
 		if err != nil && !absent(err) {
 			return err
 		}
@@ -172,7 +170,7 @@ func (s *Source) readings(ctx context.Context, path string, query url.Values, ta
 				return err
 			}
 		}
-		if index = a.index; !sleep(ctx, max(closer, 2*time.Since(start))) {
+		if index = a.index; !clock.Sleep(ctx, max(closer, 2*time.Since(start))) {
 			return ctx.Err()
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-mesh/sluice/agent/discovery"
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 const (
@@ -114,12 +115,7 @@ func (s *Source) follow(caller context.Context, from, to string, take func([]*mv
 			return discovery.ErrClosed
 		}
 		s.log.Debug("a watch on etcd begins again", "key", from, "error", err)
-		t := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-		t.Stop()
+		clock.Sleep(ctx, pause/2+rand.N(pause/2))
 		pause = min(2*pause, longestPause)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/sluice-mesh/sluice/internal/clock"
 )
 
 // Pauses between attempts to connect. The library adds a second each time that all servers were tried, so that a server that
@@ -37,11 +39,7 @@ func (d *dialer) dial(network, address string, timeout time.Duration) (net.Conn,
 	pause := max(d.pause, firstPause)
 	d.pause = min(2*pause, longestPause)
 	d.mu.Unlock()
-	t := time.NewTimer(rand.N(pause))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-d.ctx.Done():
+	if !clock.Sleep(d.ctx, rand.N(pause)) {
 		return nil, d.ctx.Err()
 	}
 	n := net.Dialer{Timeout: timeout}

@@ -6,6 +6,8 @@
 // killed). Where a store may be open several times on the same data, as by several centres (Back.Shared), the suite uses two
 // handles: what is committed through one is read and watched through the other.
 //
+// [Shaky] is for the tests of what lives on a store: its watches can be broken, and its commits held up.
+//
 // # What it rests on
 //
 // Revisions are only taken to grow, not to be dense: an etcd cluster may have other users. Waiting is for a condition,

@@ -1,13 +1,20 @@
 // Runs before the page's code is there: a chosen theme and language do not flash, and what the first page will ask for is
 // already on its way: where the browser heeds the header of the page (announce.go), these are the answers to what it has asked
 // for by itself. src/lib/api.ts takes them.
+var lang = navigator.language
 try {
   var theme = localStorage.getItem('sluice.theme')
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme
-  var lang = localStorage.getItem('sluice.lang')
-  if (lang === 'zh') document.documentElement.lang = 'zh-CN'
+  lang = localStorage.getItem('sluice.lang') || lang
 } catch (e) {
   // Storage is refused: the system's theme stands.
+}
+if (lang.indexOf('zh') === 0) {
+  document.documentElement.lang = 'zh-CN'
+  var words = document.createElement('link')
+  words.rel = 'modulepreload'
+  words.href = document.querySelector('meta[name=chinese]').content
+  document.head.appendChild(words)
 }
 window.early = {}
 ;(function () {

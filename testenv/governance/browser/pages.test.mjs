@@ -175,6 +175,31 @@ describe('together', { concurrency: 3 }, () => {
     await context.close()
   })
 
+  test('the flags of problems are whole, though they began just now', async () => {
+    const { page, context, errors } = await visit()
+    const now = Date.now()
+    await page.route('**/v1/overview', async (route) => {
+      const answer = await route.fetch()
+      const problem = { severity: 'warn', what: 'a problem', whatSay: { code: 'none' }, since: new Date(now).toISOString(), do: [] }
+      const spark = [{ t: now - 3_600_000, calls: 1, errors: 0 }, { t: now, calls: 1, errors: 0 }]
+      await route.fulfill({ response: answer, json: { ...(await answer.json()), state: 'warn', spark, problems: [1, 2, 3].map((n) => ({ ...problem, id: `p${n}` })) } })
+    })
+    for (const width of [1360, 390]) {
+      await page.setViewportSize({ width, height: 860 })
+      await page.goto(base + '/')
+      await until('three flags', async () => (await page.locator('figure .flag circle').count()) === 3)
+      await until(`flags within the picture, apart, in a window of ${width}`, () => page.evaluate(() => {
+        const box = (e) => e.getBoundingClientRect()
+        const flags = [...document.querySelectorAll('figure .flag circle')].map(box)
+        const picture = box(document.querySelector('figure:has(.flag) svg'))
+        return flags.every((f, i) => f.left >= picture.left && f.right <= picture.right && f.top >= picture.top && (i === 0 || f.left >= flags[i - 1].right))
+      }))
+      await shot(page, `flags-${width}`)
+    }
+    assert.deepEqual(errors, [])
+    await context.close()
+  })
+
   describe('what a person does', { concurrency: 1 }, () => {
     let page, errors
     before(async () => ({ page, errors } = await visit()))
@@ -651,6 +676,15 @@ describe('after all else', () => {
     await page.getByText(/feed-cache：2 个代理上，tc 的每秒调用从 \d+ 变为 \d+。/).first().waitFor()
     await sound(page, 'a preview, Chinese')
     await shot(page, 'chinese-traffic')
+
+    // What was ordered and taken back: in the list of changes of the resource, and in that of all.
+    const ordered = await api('POST', '/v1/commands', { type: 'degrade', resource: 'feed-cache', reply: 'empty', match: { caller: 'nobody' }, why: 'test' })
+    await api('DELETE', `/v1/commands/${ordered.id}`)
+    for (const [path, said] of [['/resources/feed-cache', /降级 .*admin/], ['/', /撤销 降级 /]]) {
+      await page.goto(base + path)
+      await page.getByText(said).first().waitFor()
+      assert.doesNotMatch(await page.getByRole('main').innerText(), /degrade/, `${path} says a command in English`)
+    }
 
     // A command that is about the same calls as another, a plan with its checks, and what the centre refuses.
     const other = await api('POST', '/v1/commands', { type: 'limit', resource: 'feed-cache', rate: '1000000/s', match: { caller: 'nobody' }, why: 'test' })

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -62,6 +63,7 @@ func routes() http.Handler {
 		withQuery(w, r, func(text string) { _, _ = io.WriteString(w, text) })
 	})
 	m.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, func(text string) { echo(w, text) }) })
+	m.HandleFunc("GET /bytes", func(w http.ResponseWriter, r *http.Request) { withQuery(w, r, func(n string) { blank(w, n) }) })
 	m.HandleFunc("POST /count", func(w http.ResponseWriter, r *http.Request) {
 		withBody(w, r, func(id string) { fmt.Fprint(w, c.add(id, 1)) })
 	})
@@ -96,6 +98,21 @@ func echo(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text[:half]) // a client that is gone needs no answer
 	_ = http.NewResponseController(w).Flush()
 	_, _ = io.WriteString(w, text[half:])
+}
+
+// blank answers with so many zero bytes.
+func blank(w http.ResponseWriter, size string) {
+	n, err := strconv.ParseInt(size, 10, 64)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Length", size)
+	for part := make([]byte, 64<<10); n > 0; n -= int64(len(part)) {
+		if _, err := w.Write(part[:min(n, int64(len(part)))]); err != nil {
+			return // a client that is gone
+		}
+	}
 }
 
 // counts is how often each id was counted.

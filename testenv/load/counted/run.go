@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-mesh/sluice/internal/clock"
 	"github.com/sluice-mesh/sluice/testenv/load"
+	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
 // One echo in longEvery says its text longTimes over, which is more than the agent reads or writes at once.
@@ -29,7 +31,7 @@ type Runner struct {
 	once  sync.Once
 	out   *load.Report
 
-	ok, errs atomic.Int64
+	ok, errs, calls atomic.Int64
 
 	mu    sync.Mutex // guards what follows
 	r     load.Report
@@ -66,6 +68,25 @@ func Start(ctx context.Context, c Config) *Runner {
 // Counts returns good calls and errors so far.
 func (l *Runner) Counts() load.Count { return load.Count{OK: l.ok.Load(), Errors: l.errs.Load()} }
 
+// Failed returns how many calls, or attempts to connect, have ended with a word so far.
+func (l *Runner) Failed(word string) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Errors[word]
+}
+
+// Await waits until n more calls have ended, well or not.
+func (l *Runner) Await(t server.TB, n int64) {
+	t.Helper()
+	n += l.calls.Load()
+	server.Wait(t, 30*time.Second, "calls to end", func() error {
+		if got := l.calls.Load(); got < n {
+			return fmt.Errorf("%d of %d have ended: %v", got, n, l.Counts())
+		}
+		return nil
+	})
+}
+
 // Stop ends the load, asks the servers what they counted, and returns the report.
 func (l *Runner) Stop() *load.Report {
 	l.once.Do(func() {
@@ -86,7 +107,7 @@ func (l *Runner) client(ctx context.Context, n int) {
 		if err != nil {
 			if ctx.Err() == nil {
 				l.failed(load.Connect)
-				sleep(ctx, 20*time.Millisecond)
+				clock.Sleep(ctx, 20*time.Millisecond)
 			}
 			continue
 		}
@@ -108,7 +129,7 @@ func (l *Runner) caller(ctx context.Context, c Caller, n int) {
 	interval := time.Duration(float64(callers) / l.cfg.Rate * float64(time.Second))
 	next := time.Now().Add(interval * time.Duration(n) / time.Duration(callers))
 	for i := 0; !c.Over(); i++ {
-		if !sleep(ctx, time.Until(next)) {
+		if !clock.Sleep(ctx, time.Until(next)) {
 			return
 		}
 		next = next.Add(interval)
@@ -160,6 +181,7 @@ func (l *Runner) count(c Caller, id string) {
 
 // ended counts a call.
 func (l *Runner) ended(start time.Time, err error) {
+	defer l.calls.Add(1)
 	if err != nil {
 		if err != ErrWrong {
 			l.failed(err.Error())
@@ -270,19 +292,4 @@ func (l *Runner) audit(addr string, counted map[string]int64) error {
 	close(ids)
 	askers.Wait()
 	return failed
-}
-
-// sleep waits, and reports whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

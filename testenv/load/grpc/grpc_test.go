@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -23,22 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A real server does nothing wrong, and one that was killed is seen.
 func TestServer(t *testing.T) {
 	s := peers.Serve(t, peers.Server{})
-	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(500 * time.Millisecond)
-	l.Stop().Check(t, 50)
-	if l.CountedBy(s.Addr) == 0 {
-		t.Error("the server counted nothing")
-	}
-	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(200 * time.Millisecond)
-	s.Kill()
-	time.Sleep(200 * time.Millisecond)
-	s.Restart()
-	time.Sleep(500 * time.Millisecond)
-	r := l.Stop()
-	if r.ErrorCount(load.Connect) == 0 || r.Lost == 0 {
-		t.Errorf("the server was gone with what it counted, and the load says %v", r)
-	}
+	counted.CheckDial(t.Context(), t, Dial, s, s.Addr)
 }
 
 // Whatever an agent could do wrong is found.
@@ -98,7 +82,7 @@ func TestDetects(t *testing.T) {
 		go func() { served <- s.Serve(ln) }()
 		addr := ln.Addr().String()
 		run := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: addr, Clients: 1, Servers: []string{addr}})
-		time.Sleep(200 * time.Millisecond)
+		run.Await(t, 12)
 		r := run.Stop()
 		s.Stop()
 		<-served

@@ -19,27 +19,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A real server does nothing wrong, and one that was killed is seen.
 func TestServer(t *testing.T) {
 	s := peers.Serve(t, peers.Server{})
-	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(500 * time.Millisecond)
-	l.Stop().Check(t, 50)
-	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}, Forgetful: true})
-	time.Sleep(200 * time.Millisecond)
-	s.Kill()
-	time.Sleep(200 * time.Millisecond)
-	s.Restart()
-	time.Sleep(200 * time.Millisecond)
-	r := l.Stop()
-	r.Check(t, 10, load.Closed, load.Connect)
-	if r.ErrorCount(load.Connect) == 0 {
-		t.Error("nobody noticed that the server was gone")
-	}
-	l = counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}})
-	time.Sleep(200 * time.Millisecond)
-	s.Kill()
-	s.Restart()
-	if r := l.Stop(); r.Lost == 0 {
-		t.Errorf("acknowledged counts are gone, and the load says %v", r)
-	}
+	counted.CheckDial(t.Context(), t, Dial, s, s.Addr)
+	l := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: s.Addr, Servers: []string{s.Addr}, Timeout: 10 * time.Second, Forgetful: true})
+	l.Await(t, 50)
+	l.Outlive(t, s)
+	l.Stop().Check(t, 1, load.Closed, load.Connect)
 }
 
 // Whatever an agent could do wrong is found.
@@ -69,7 +53,7 @@ func TestDetects(t *testing.T) {
 			}
 		}()
 		run := counted.Start(t.Context(), counted.Config{Dial: Dial, Address: l.Addr().String(), Clients: 1, Timeout: 100 * time.Millisecond})
-		time.Sleep(200 * time.Millisecond)
+		run.Await(t, 6)
 		r := run.Stop()
 		_ = l.Close()
 		<-served

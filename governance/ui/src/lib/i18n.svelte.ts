@@ -3,27 +3,32 @@ import { prefs } from './prefs.svelte'
 import { clockAhead } from './agents'
 import { ApiError } from './api'
 import { clock as time } from './clock.svelte'
-import { fill, words, type Key, type Params } from './words'
-import { did } from '../words/did'
+import { done, known, text, type Key, type Params } from './words'
+import { ui } from './ui.svelte'
 import type { Agent, Said } from './types'
 
 /** The text in the language that is chosen. */
 export function t(key: Key, params?: Params): string {
-  return fill(words[key][prefs.lang === 'zh' ? 1 : 0], params)
+  return text(key, prefs.lang === 'zh', params)
+}
+
+/** Changes the language, or says why that cannot be. */
+export async function otherLanguage(): Promise<void> {
+  await prefs.setLang(prefs.lang === 'en' ? 'zh' : 'en').catch(() => ui.say(t('state.oldpage'), 'bad'))
 }
 
 /** A word of the centre (a state, a kind of command) in the language that is chosen, or the word itself. */
 export function term(word: string): string {
   const key = `term.${word}`
-  return key in words ? t(key as Key) : word
+  return known(key) ? t(key) : word
 }
 
 /** A sentence of the centre: its own text, which is English, or by its code in another language. */
-export function say(text: string, said?: Said): string {
+export function say(english: string, said?: Said): string {
   const key = `says.${said?.code}`
-  if (prefs.lang !== 'zh' || !said || !(key in words)) return text
+  if (prefs.lang !== 'zh' || !said || !known(key)) return english
   const params = Object.entries(said.with ?? {}).map(([name, v]) => [name, typeof v === 'object' ? say('', v) : name === 'state' || name === 'type' ? term(String(v)) : v])
-  return t(key as Key, Object.fromEntries(params))
+  return t(key, Object.fromEntries(params))
 }
 
 /** Sentences of the centre, whose texts are one in English. */
@@ -36,16 +41,17 @@ export function fault(e: unknown): string {
   if (!(e instanceof ApiError)) return e instanceof Error ? e.message : String(e)
   if (prefs.lang !== 'zh') return e.message
   if (e.status === 0) return t('state.unreachable')
-  if (e.said && `says.${e.said.code}` in words) return say(e.message, e.said)
+  if (e.said && known(`says.${e.said.code}`)) return say(e.message, e.said)
   const key = `error.${e.code}`
-  return key in words ? t(key as Key, { message: e.message }) : e.message
+  return known(key) ? t(key, { message: e.message }) : e.message
 }
 
-/** What somebody did: a verb of the audit log, or a command as in "switch tc=100". */
+/** What somebody did: a verb of the audit log, or a command as in "switch tc=100", or that it was taken back: "undo switch tc=100". */
 export function act(what: string): string {
   if (prefs.lang !== 'zh') return what
   const [first, ...rest] = what.trim().split(' ')
-  return did[what.trim()] ?? [did[first!] ?? term(first!), ...rest].join(' ')
+  if (first === 'undo' && rest.length) return `${done(first)} ${act(rest.join(' '))}`
+  return done(what.trim()) ?? [done(first!) ?? term(first!), ...rest].join(' ')
 }
 
 /** How long ago something was. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { agentState, clockAhead } from './agents'
 import { command, quote, request, undo } from './cli'
 import { folded, lines } from './diff'
+import { apart } from './flags'
 import { countdown, latency, moment, nanos, percent, rate, span, value, whole } from './format'
 import { clean, lacks, moved } from './orders'
 import { idcs, moveAll, parseStages } from './plans'
@@ -35,6 +36,17 @@ describe('format', () => {
     expect(moment('x', now)).toBe('–')
   })
   it('writes values', () => expect([value('a'), value({ a: 1 }), value(null), value(3), whole(12345)]).toEqual(['a', '{"a":1}', '–', '3', '12,345']))
+})
+
+describe('flags', () => {
+  it('stay where they are when they are far from each other', () => expect(apart([15, 60, 85], 20, 10, 90)).toEqual([15, 60, 85]))
+  it('move apart, and not over the edge', () => {
+    expect(apart([50, 50, 60], 20, 10, 190)).toEqual([50, 70, 90])
+    expect(apart([88, 88], 20, 10, 90)).toEqual([70, 90])
+    expect(apart([2, 88, 90, 99], 20, 10, 90)).toEqual([10, 50, 70, 90])
+  })
+  it('stand closer when they do not fit', () => expect(apart([90, 90, 90, 90, 90], 20, 10, 50)).toEqual([10, 20, 30, 40, 50]))
+  it('may be none', () => expect(apart([], 20, 10, 90)).toEqual([]))
 })
 
 describe('command lines', () => {

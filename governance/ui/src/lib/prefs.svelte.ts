@@ -1,4 +1,6 @@
 // What this browser remembers: theme and language. Nothing else is stored.
+import { learnChinese } from './words'
+
 export type Theme = 'auto' | 'light' | 'dark'
 export type Lang = 'en' | 'zh'
 
@@ -38,7 +40,14 @@ class Prefs {
     else document.documentElement.dataset.theme = t
   }
 
-  setLang(l: Lang): void {
+  /** Ends when the texts of the language are here. Without them the page stays English. */
+  async ready(): Promise<void> {
+    if (this.lang === 'zh') await learnChinese().catch(() => (this.lang = 'en'))
+  }
+
+  /** Fails when the language's texts cannot be loaded. */
+  async setLang(l: Lang): Promise<void> {
+    if (l === 'zh') await learnChinese()
     this.lang = l
     save('sluice.lang', l)
     document.documentElement.lang = l === 'zh' ? 'zh-CN' : 'en'

@@ -5,8 +5,6 @@ export interface Column<Row> {
   /** What rows are ordered by. */
   sort?: (row: Row) => number | string
   num?: boolean
-  /** Changes each second and is one line: laid out by itself, so that the rest of the table is not. */
-  live?: boolean
   /** Left out on a phone. */
   wide?: boolean
   /** Width class; the column without one takes what is left. */

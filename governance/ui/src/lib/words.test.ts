@@ -5,7 +5,10 @@ import { common } from '../words/common'
 import { forms } from '../words/forms'
 import { pages } from '../words/pages'
 import { says } from '../words/says'
-import { fill, words } from './words'
+import { did } from '../words/did'
+import { done, fill, known, learnChinese, text, type Key } from './words'
+
+const words = { ...common, ...pages, ...forms, ...says }
 
 const places = (s: string) => [...s.matchAll(/\{(\w+)/g)].map((m) => m[1]!).filter((v, i, all) => all.indexOf(v) === i).sort()
 
@@ -31,6 +34,20 @@ describe('the dictionary', () => {
     const text = sources(join(__dirname, '..')).map((f) => readFileSync(f, 'utf8')).join('\n')
     const built = ['live.', 'spent.', 'theme.', 'term.', 'source.', 'agentstate.', 'plan.', 'release.', 'role.', 'lack.', 'says.', 'error.', 'check.']
     expect(Object.keys(words).filter((k) => !text.includes(`'${k}'`) && !built.some((b) => k.startsWith(b)))).toEqual([])
+  })
+})
+
+describe('the dictionary of one language', () => {
+  it('has no Chinese before that is asked for, and nothing that English does not need', async () => {
+    for (const [key, [en]] of Object.entries({ ...common, ...pages, ...forms })) expect(text(key as Key, true)).toBe(fill(en))
+    for (const key of Object.keys(says)) expect(known(key)).toBe(false)
+    await learnChinese()
+    for (const [key, [en, zh]] of Object.entries(words)) {
+      expect(text(key as Key, true)).toBe(fill(zh))
+      if (!(key in says)) expect(text(key as Key, false)).toBe(fill(en))
+    }
+    expect(known('says.nothing')).toBe(false)
+    expect(done('publish')).toBe(did.publish)
   })
 })
 

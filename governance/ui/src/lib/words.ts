@@ -1,13 +1,29 @@
-// The dictionary: each text in English and Chinese side by side, so that none can lack one of them. {name} is replaced;
-// {n|agent|agents} chooses by the number n.
-import { common } from '../words/common'
-import { forms } from '../words/forms'
-import { pages } from '../words/pages'
-import { says } from '../words/says'
+// The dictionary, in which each text stands in English and Chinese side by side (src/words), so that none can lack one of them.
+// tools/words.ts splits it by language. In a text {name} is replaced; {n|agent|agents} chooses by the number n.
+import english from 'virtual:words/en'
+import type { common } from '../words/common'
+import type { forms } from '../words/forms'
+import type { pages } from '../words/pages'
+import type { says } from '../words/says'
 
-export const words = { ...common, ...pages, ...forms, ...says } as const
-export type Key = keyof typeof words
+export type Key = keyof (typeof common & typeof pages & typeof forms & typeof says)
 export type Params = Record<string, string | number>
+
+let chinese: typeof import('virtual:words/zh') | undefined
+
+/** Loads the Chinese texts. Fails when the centre is away, or has another version by now. */
+export async function learnChinese(): Promise<void> {
+  chinese ??= await import('virtual:words/zh')
+}
+
+/** Whether there is a text of that key. Sentences of the centre are there in Chinese alone. */
+export const known = (key: string): key is Key => key in english || (chinese !== undefined && key in chinese.words)
+
+/** The text of a key, with its places filled. */
+export const text = (key: Key, zh: boolean, params?: Params): string => fill((zh && chinese?.words[key]) || (english[key] ?? key), params)
+
+/** What somebody did, in Chinese. */
+export const done = (what: string): string | undefined => chinese?.did[what]
 
 /** Fills a text's places. */
 export function fill(text: string, params: Params = {}): string {

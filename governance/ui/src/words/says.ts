@@ -1,6 +1,21 @@
-// Sentences of the centre, by their codes: [English, Chinese]. The English is what governance/say/say.go has, and is not shown: pages
-// show the text that came.
+// Sentences of the centre, by their codes, and kinds of its refusals: [English, Chinese]. The English is what governance/say/say.go
+// has, and is not in the build: pages show the text that came.
 export const says = {
+  'error.invalid': ['{message}', '内容有误：{message}'],
+  'error.not_found': ['{message}', '未找到：{message}'],
+  'error.conflict': ['{message}', '当前状态不允许：{message}'],
+  'error.unavailable': ['{message}', '暂时无法完成：{message}'],
+  'error.unauthorized': ['{message}', '未登录或登录无效：{message}'],
+  'error.forbidden': ['{message}', '没有权限：{message}'],
+  'error.changed': ['{message}', '内容已被他人修改：{message}'],
+  'error.too_large': ['{message}', '内容过大：{message}'],
+  'error.too_many': ['{message}', '请求过于频繁：{message}'],
+  'error.internal': ['{message}', '治理中心内部错误：{message}'],
+  'error.method_not_allowed': ['{message}', '不支持的请求方法：{message}'],
+  'error.upgrade_required': ['{message}', '需要升级连接：{message}'],
+  'error.bad_host': ['{message}', '主机名不属于此治理中心：{message}'],
+  'error.bad_origin': ['{message}', '请求来自其他网站：{message}'],
+  'error.unreadable': ['{message}', '无法读取应答：{message}'],
   'says.group.down': ['no endpoint of group {group} is up', '分组 {group} 没有可用节点'],
   'says.group.held': ['endpoints of group {group} went too fast and are held', '分组 {group} 的节点消失过快，已被保护'],
   'says.endpoint.is': ['{address} in {group} is {state}', '{group} 的节点 {address} {state}'],
