@@ -43,7 +43,7 @@ func (spec Identity) start(t TB) *IdentityProvider {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	p := &IdentityProvider{client: spec, key: key, codes: make(map[string]url.Values)}
 	mux := http.NewServeMux()
