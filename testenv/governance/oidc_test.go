@@ -158,7 +158,7 @@ func TestOIDCRefuses(t *testing.T) {
 		"denied":   {back: func(s *surfer) string { return s.signIn(s.begin() + "&deny=1") }, says: "access_denied"},
 		"another browser": {back: func(s *surfer) string {
 			return plain(newSurfer(s.T, s.base)) // whose cookie this one does not have
-		}, says: "begun elsewhere"},
+		}, says: "begun in another browser"},
 		"another login": {back: func(s *surfer) string {
 			first := s.begin()
 			second := plain(s)
@@ -168,14 +168,15 @@ func TestOIDCRefuses(t *testing.T) {
 			}
 			return change(second, "code", code.Query().Get("code")) // of another verifier
 		}, says: "invalid_grant"},
-		"nonce":      {claims: map[string]any{"nonce": "other"}, says: "another one"},
-		"no nonce":   {claims: map[string]any{"nonce": nil}, says: "another one"},
-		"audience":   {claims: map[string]any{"aud": "other"}, says: "audience"},
-		"issuer":     {claims: map[string]any{"iss": "https://evil.example"}, says: "issue"},
-		"expired":    {claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, says: "expired"},
-		"no role":    {claims: map[string]any{"groups": []string{"guests"}}, says: "guests"},
-		"no groups":  {claims: map[string]any{"groups": nil}, says: "has a role here"},
-		"unverified": {claims: map[string]any{"email_verified": false}, says: "not verified"},
+		"nonce":               {claims: map[string]any{"nonce": "other"}, says: "another one"},
+		"no nonce":            {claims: map[string]any{"nonce": nil}, says: "another one"},
+		"audience":            {claims: map[string]any{"aud": "other"}, says: "audience"},
+		"issuer":              {claims: map[string]any{"iss": "https://evil.example"}, says: "issue"},
+		"expired":             {claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, says: "expired"},
+		"no role":             {claims: map[string]any{"groups": []string{"guests"}}, says: "guests"},
+		"no groups":           {claims: map[string]any{"groups": nil}, says: "has a role here"},
+		"unverified":          {claims: map[string]any{"email_verified": false}, says: "not verified"},
+		"unverified, as text": {claims: map[string]any{"email_verified": "false"}, says: "not verified"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSurfer(t, l.center.URL())
