@@ -65,7 +65,7 @@ func TestPagesHaveEachSentence(t *testing.T) {
 
 // Each kind of error that the interface answers with has a Chinese sentence, for those that say nothing else in Chinese.
 func TestPagesHaveEachErrorCode(t *testing.T) {
-	theirs := entries(t, "common.ts", "error")
+	theirs := entries(t, "says.ts", "error")
 	codes := map[string]bool{}
 	for _, dir := range []string{"../../internal/httpapi", "../api"} {
 		eachFile(t, dir, func(_ *token.FileSet, f *ast.File) {
@@ -97,7 +97,7 @@ func TestPagesHaveEachErrorCode(t *testing.T) {
 	}
 	for code := range codes {
 		if !chinese(theirs[code][1]) {
-			t.Errorf("an error %q has no Chinese in ui/src/words/common.ts: %q", code, theirs[code])
+			t.Errorf("an error %q has no Chinese in ui/src/words/says.ts: %q", code, theirs[code])
 		}
 	}
 }
