@@ -104,7 +104,7 @@ export async function visit(user = 'admin', { role = 'admin', ...options } = {})
   // Each request that changes something is kept with the command lines that are shown as it is sent.
   await context.exposeBinding('sluiceSends', (_, sent) => void sends.push(sent))
   await context.addInitScript(() => {
-    const send = window.fetch
+    const send = (window.unseenFetch = window.fetch.bind(window)) // for what a test sends, and no button
     window.fetch = (path, options) => {
       const shown = [...document.querySelectorAll('.cli code')].filter((c) => c.checkVisibility()).map((c) => c.innerText.replace(/^\$/, ''))
       const method = options?.method ?? 'GET'
