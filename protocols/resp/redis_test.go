@@ -23,6 +23,22 @@ func startRedis(t *testing.T, options ...string) string {
 	if err != nil {
 		t.Fatalf("redis-server is missing: run `make deps` (%v)", err)
 	}
+	for range 5 { // a port that was free may be taken by the time that it is wanted
+		address, log := tryRedis(t, path, options)
+		switch {
+		case address != "":
+			return address
+		case !strings.Contains(log, "Address already in use"):
+			t.Fatalf("redis-server ended: %s", log)
+		}
+	}
+	t.Fatal("no port is free for redis-server")
+	return ""
+}
+
+// tryRedis starts redis-server and returns its address, or what it said before it ended.
+func tryRedis(t *testing.T, path string, options []string) (address, said string) {
+	t.Helper()
 	port, bus := freePort(t), freePort(t)
 	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--cluster-enabled", "yes", "--cluster-port", bus,
 		"--save", "", "--dir", t.TempDir()}, options...)
@@ -38,16 +54,16 @@ func startRedis(t *testing.T, options ...string) string {
 		cmd.Process.Kill()
 		<-exited
 	})
-	address := net.JoinHostPort("127.0.0.1", port)
+	address = net.JoinHostPort("127.0.0.1", port)
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			conn.Close()
-			return address
+			return address, ""
 		}
 		select {
 		case <-exited:
-			t.Fatalf("redis-server ended: %s", log.String())
+			return "", log.String()
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

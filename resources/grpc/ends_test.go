@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-mesh/sluice/resources/servicetest"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,12 +88,12 @@ func TestDoorCuts(t *testing.T) {
 
 // A server that ends in order loses no call, and one that stops to take calls on a connection gets them on another.
 func TestServerGoesAway(t *testing.T) {
-	n := 0
+	var n atomic.Int64
 	s := newRawServer(t, nil, func(c *rawConn, id uint32, _ string) bool {
-		c.ok(id)
-		if n++; n%10 == 0 {
+		if n.Add(1)%10 == 0 { // before the answer, so that the next call knows it
 			_ = c.WriteGoAway(id, http2.ErrCodeNo, nil)
 		}
+		c.ok(id)
 		return true
 	})
 	w := newWorld(t)

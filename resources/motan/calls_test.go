@@ -349,7 +349,7 @@ func TestFilters(t *testing.T) {
 func TestStalledServer(t *testing.T) {
 	deaf := make(chan struct{})
 	w, good, stalled := newWorld(t), newServer(t), newDeafServer(t, deaf)
-	f := w.service(&Settings{Idempotent: []string{"echo"}}, func(f *servicetest.Runtime) { f.Rules.Timeout = resources.Duration(300 * time.Millisecond) },
+	f := w.service(&Settings{Idempotent: []string{"echo"}}, func(f *servicetest.Runtime) { f.Rules.Timeout = resources.Duration(time.Second) },
 		stalled.addr, good.addr)
 	c := w.dial()
 	const size = 9 << 20
