@@ -22,6 +22,7 @@ type applyCmd struct {
 	Stage    []string `sep:"none" help:"Publish it in stages; may be repeated: \"web-1,web-2 for 5m\", \"25% for 10m\", \"100%\". At a centre." placeholder:"STAGE"`
 	Errors   string   `help:"Take it back by itself when errors rise by more than this, such as 1%." placeholder:"SHARE"`
 	P99      string   `name:"p99" help:"Take it back by itself when the p99 is more than this of what it was, such as 150%." placeholder:"RATIO"`
+	Refusals int      `help:"Agents that may refuse it before it is taken back by itself." placeholder:"COUNT"`
 	DryRun   bool     `name:"dry-run" help:"Say what would change, and for whom, and do nothing. At a centre."`
 	remote
 }

@@ -111,7 +111,8 @@ func (v *planShowCmd) Run(h *host) error {
 
 type planMakeCmd struct {
 	File   string `short:"f" required:"" help:"Plan in YAML or JSON: name, why, for, steps, stages, guards; - reads it from standard input." placeholder:"FILE"`
-	DryRun bool   `name:"dry-run" help:"Check it and say what it would do."`
+	DryRun bool   `name:"dry-run" xor:"make" help:"Check it and say what it would do."`
+	Start  bool   `name:"run" xor:"make" help:"Run it, too."`
 	remote
 }
 
@@ -132,6 +133,10 @@ func (v *planMakeCmd) Run(h *host) error {
 		var p planShown
 		if err := c.Do(context.Background(), http.MethodPost, "/v1/plans", nil, cli.Text(js), &p); err != nil {
 			return err
+		}
+		if v.Start {
+			order := planOrder{ID: p.ID, remote: v.remote}
+			return order.give(h, "run", nil)
 		}
 		_, err := fmt.Fprintf(h.stdout, "%s  kept: sluice plan run %s\n", cli.Clean(p.ID), cli.Clean(p.ID))
 		return err

@@ -165,12 +165,15 @@ func (v *applyCmd) release(h *host, c *cli.Client, text []byte) error {
 		}
 		stages = append(stages, one)
 	}
-	guards := map[string]string{}
+	guards := map[string]any{}
 	if v.Errors != "" {
 		guards["errors"] = v.Errors
 	}
 	if v.P99 != "" {
 		guards["p99"] = v.P99
+	}
+	if v.Refusals != 0 {
+		guards["refusals"] = v.Refusals
 	}
 	in["stages"], in["guards"] = stages, guards
 	// The draft is begun from what is published now, whatever draft there was.

@@ -37,6 +37,7 @@ type grammar struct {
 	Mock       mockCmd       `cmd:"" help:"Answer calls with a given reply."`
 	Drain      drainCmd      `cmd:"" help:"Take an endpoint out of use."`
 	Apply      applyCmd      `cmd:"" help:"Publish a resource from a file."`
+	Draft      draftCmd      `cmd:"" help:"Show or discard what sluice apply --draft kept (at a centre)."`
 	History    historyCmd    `cmd:"" help:"List the versions of a resource, or show one (at a centre)."`
 	Revert     revertCmd     `cmd:"" help:"Make an old version of a resource the newest one (at a centre)."`
 	Endpoint   endpointCmd   `cmd:"" help:"Add and remove endpoints (at a centre)."`

@@ -160,7 +160,8 @@ func (o *OIDC) identity(claims map[string]any) (*Identity, error) {
 	if err := checkName(name); err != nil {
 		return nil, fmt.Errorf("this login is %w: the claim %s: %w", ErrUnauthorized, o.config.User, err)
 	}
-	if verified, said := claims["email_verified"].(bool); o.config.User == "email" && said && !verified {
+	// Some providers write what is true as text; what is neither is not verified.
+	if verified, said := claims["email_verified"]; o.config.User == "email" && said && verified != true && verified != "true" {
 		return nil, fmt.Errorf("this login is %w: the provider has not verified the address %s", ErrUnauthorized, name)
 	}
 	var grants []Grant

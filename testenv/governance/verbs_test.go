@@ -66,11 +66,19 @@ func TestVerbs(t *testing.T) {
 	v.must(v.say("history", "feed-cache", "2"), "groups.tc.weight: 0 -> 10", "weight: 10")
 	v.must(v.say("revert", "feed-cache", "1", "--why", "too early"), "version 3")
 	v.must(v.say("apply", "feed-cache", "-f", file, "--draft"), "draft")
+	v.must(v.say("draft", "show", "feed-cache"), "weight: 10")
+	v.must(v.say("draft", "drop", "feed-cache", "--why", "not now"), "discarded")
+	if status, answer, err := l.center.Call("GET", "/v1/resources/feed-cache/draft", ""); status != 404 {
+		t.Errorf("the draft is still there: %d %s %v", status, answer, err)
+	}
 
 	write("name: move to tc\nwhy: maintenance\nfor: 10m\nsteps:\n" +
 		"- { type: switch, resource: feed-cache, weights: { tc: 100 } }\n- { type: switch, resource: user-cache, weights: { tc: 100 } }\n")
 	v.must(v.say("plan", "make", "-f", file, "--dry-run"), "targets: every group", "Nothing was changed")
 	id := regexp.MustCompile(`p-[0-9a-f]+`).FindString(v.say("plan", "make", "-f", file))
+	if said := v.say("plan", "show", id); strings.Contains(said, "running") {
+		t.Errorf("a plan that is kept runs by itself:\n%s", said)
+	}
 	v.must(v.say("plan", "run", id), "running")
 	state := func(want string) {
 		t.Helper()
@@ -89,6 +97,10 @@ func TestVerbs(t *testing.T) {
 	if said := v.say("get", "commands"); strings.Contains(said, "tc=100") {
 		t.Errorf("commands of a plan that was taken back are in force:\n%s", said)
 	}
+	said := v.say("plan", "make", "-f", file, "--run")
+	v.must(said, "running")
+	id = regexp.MustCompile(`p-[0-9a-f]+`).FindString(said)
+	state("done")
 }
 
 type notYet struct{ said string }
@@ -114,7 +126,7 @@ func TestMoreVerbs(t *testing.T) {
 	if err := os.WriteFile(file, []byte(redisSpec(yf, tc)+"policy: { timeout: 3s }\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v.must(v.say("apply", "feed-cache", "-f", file, "--stage", "web-1 for 100ms", "--stage", "100%", "--why", "slow evenings"), "feed-cache  version 3 -> 4: running", "web-1")
+	v.must(v.say("apply", "feed-cache", "-f", file, "--stage", "web-1 for 100ms", "--stage", "100%", "--refusals", "1", "--why", "slow evenings"), "feed-cache  version 3 -> 4: running", "web-1")
 	var id string
 	l.await(time.Minute, "the release to be done", func() error {
 		said := v.say("release")
@@ -126,6 +138,10 @@ func TestMoreVerbs(t *testing.T) {
 	v.must(v.say("release", "show", id), "3 -> 4: done", "canary", "1/1")
 	if _, answer, err := agent.Call("GET", "/v1/resources/feed-cache/config", ""); err != nil || !strings.Contains(answer, `"timeout":"3s"`) {
 		t.Errorf("the agent runs %s %v", answer, err)
+	}
+	var released struct{ Guards struct{ Refusals int } }
+	if l.get("GET", "/v1/releases/"+id, "", &released); released.Guards.Refusals != 1 {
+		t.Errorf("the release has the guards %+v", released.Guards)
 	}
 	v.say("release", "back", id, "--why", "too slow")
 	l.await(time.Minute, "the release to be back", func() error {

@@ -19,6 +19,55 @@ if (shots) mkdirSync(shots, { recursive: true })
 
 export const browser = await launch()
 
+/** What pages sent that changes something: { method, path, body, shown }. */
+export const sends = []
+
+// The command line of each action, by method and path. $1 and on are the parts of the path.
+const actions = [
+  ['POST /v1/commands', /^sluice (switch|degrade|limit|fault|mock|drain) /],
+  ['DELETE /v1/commands/(.+)', 'sluice undo $1'],
+  ['POST /v1/plans', 'printf .* \\| sluice plan make -f -'],
+  ['POST /v1/plans/(.+)/run', '(sluice plan run $1|printf .* \\| sluice plan make -f - --run$)'],
+  ['POST /v1/plans/(.+)/(pause|continue|undo)', 'sluice plan $2 $1'],
+  ['POST /v1/releases/(.+)/(pause|continue|back)', 'sluice release $2 $1'],
+  ['PUT /v1/resources/([^/]+)', 'sluice apply $1 -f $1.yaml(?!.* --(stage|draft))'],
+  ['PUT /v1/resources/([^/]+)/draft', 'sluice apply $1 -f $1.yaml .*--(stage|draft)'],
+  ['DELETE /v1/resources/([^/]+)/draft', '.*sluice draft drop $1'],
+  ['POST /v1/resources/([^/]+)/publish', 'sluice apply $1 -f $1.yaml .*--stage '],
+  ['POST /v1/resources/([^/]+)/revert', 'sluice revert $1 '],
+  ['POST /v1/resources/([^/]+)/endpoints', 'sluice endpoint add $1 '],
+  ['DELETE /v1/resources/([^/]+)/endpoints.*', 'sluice endpoint remove $1 '],
+  ['PUT /v1/users/(.+)', 'sluice center user set $1 '],
+  ['DELETE /v1/users/(.+)', 'sluice center user remove $1'],
+  ['POST /v1/tokens', 'sluice center token '],
+  ['DELETE /v1/tokens/(.+)', 'curl .*-X DELETE .*/v1/tokens/$1'],
+  ['POST /v1/joins', 'sluice center join'],
+  ['DELETE /v1/joins/(.+)', 'curl .*-X DELETE .*/v1/joins/$1'],
+  ['PUT /v1/secrets/(.+)', 'sluice center secret set $1 '],
+  ['DELETE /v1/secrets/(.+)', 'sluice center secret remove $1'],
+]
+
+/** Fails unless each change that was sent had its line on the page, and each kind of change was made. */
+export function lined() {
+  const made = new Set()
+  const wrong = []
+  for (const { method, path, shown } of sends) {
+    const at = decodeURIComponent(path.replace(/\?.*/, ''))
+    if (/dry-run=true/.test(path) || /^\/v1\/log(in|out)$/.test(at)) continue
+    const found = actions.map(([what, line]) => [what, line, new RegExp(`^${what}$`).exec(`${method} ${at}`)]).find(([, , m]) => m)
+    if (!found) {
+      wrong.push(`${method} ${at} is an action that this list does not have`)
+      continue
+    }
+    const [what, line, m] = found
+    made.add(what)
+    const want = line instanceof RegExp ? line : new RegExp('^' + line.replace(/\$(\d)/g, (_, i) => m[i].replace(/[.*+?^${}()|[\]\\]/g, '\\$&')))
+    if (!shown.some((s) => want.test(s))) wrong.push(`${method} ${at}: no line ${want} among ${JSON.stringify(shown)}`)
+  }
+  assert.deepEqual(wrong, [])
+  assert.deepEqual(actions.map(([what]) => what).filter((what) => !made.has(what)), [], 'actions that nobody did')
+}
+
 /** How the applications are: who answers them, and how many calls and errors they had. */
 export const applications = async () => (await fetch(application)).json()
 
@@ -51,6 +100,17 @@ export async function visit(user = 'admin', { role = 'admin', ...options } = {})
   page.on('console', (m) => {
     // A question whose answer is "there is none" is logged by the browser as an error.
     if (m.type() === 'error' && !/\/draft$/.test(m.location().url)) errors.push(`${m.text()} (${m.location().url})`)
+  })
+  // Each request that changes something is kept with the command lines that are shown as it is sent.
+  await context.exposeBinding('sluiceSends', (_, sent) => void sends.push(sent))
+  await context.addInitScript(() => {
+    const send = (window.unseenFetch = window.fetch.bind(window)) // for what a test sends, and no button
+    window.fetch = (path, options) => {
+      const shown = [...document.querySelectorAll('.cli code')].filter((c) => c.checkVisibility()).map((c) => c.innerText.replace(/^\$/, ''))
+      const method = options?.method ?? 'GET'
+      if (method !== 'GET') window.sluiceSends({ method, path: String(path), body: options?.body ?? '', shown })
+      return send(path, options)
+    }
   })
   await page.goto(base + (await link(user, role)))
   await page.waitForURL((url) => !url.pathname.startsWith('/login'))

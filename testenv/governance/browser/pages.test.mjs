@@ -1,8 +1,11 @@
 // Each page, each action, as a person does them in a browser: over the real centre, real agents, Redis and MariaDB, while an
 // application calls both all the time. browser_test.go starts all that and this.
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { api, applications, base, browser, byColour, link, run, shot, sound, until, visit } from './page.mjs'
+import { api, applications, base, browser, byColour, lined, link, run, shot, sound, until, visit } from './page.mjs'
 
 after(() => browser.close())
 
@@ -56,8 +59,8 @@ describe('who may come in', () => {
     await page.getByText('Your role does not allow this.').waitFor()
     await page.goto(base + '/rules/feed-cache')
     await page.getByLabel('Document of feed-cache').waitFor()
-    assert.equal(await page.getByRole('button', { name: 'Publish' }).count(), 0)
-    const refused = await page.evaluate(async () => (await fetch('/v1/commands', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"type":"degrade","resource":"feed-cache"}' })).status)
+    assert.equal(await page.getByRole('button', { name: 'Publish', exact: true }).count(), 0)
+    const refused = await page.evaluate(async () => (await unseenFetch('/v1/commands', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"type":"degrade","resource":"feed-cache"}' })).status)
     assert.equal(refused, 403, 'a command of a viewer')
     assert.deepEqual(errors.filter((e) => !e.includes('403')), [])
     await context.close()
@@ -102,6 +105,7 @@ async function tour(page, look) {
   for (const [path, text] of Object.entries(pages)) {
     await page.goto(base + path)
     await page.getByText(text).locator('visible=true').first().waitFor()
+    await page.locator('h1').first().waitFor()
     await look(path, path.replace(/\W+/g, '-').replace(/-$/, '') || '-overview')
   }
 }
@@ -261,7 +265,7 @@ describe('together', { concurrency: 3 }, () => {
       await says('feed-cache moved')
       await until('the cache to be answered by tc', async () => (await applications()).cache === 'tc')
       await shot(page, 'moved')
-      await page.getByRole('status').getByRole('button', { name: 'Undo' }).click()
+      await page.getByRole('status').getByRole('button', { name: 'Undo', exact: true }).click()
       await until('the cache to be answered by yf', async () => (await applications()).cache === 'yf')
       await unharmed()
     })
@@ -280,7 +284,7 @@ describe('together', { concurrency: 3 }, () => {
       const undo = (await dialog().locator('.cli code').innerText()).replace(/^\$/, '')
       assert.match(undo, /^sluice undo /)
       await sound(page, 'the question whether to undo')
-      await dialog().getByRole('button', { name: 'Undo' }).click()
+      await dialog().getByRole('button', { name: 'Undo', exact: true }).click()
       await gone()
       await until('the cache to be answered by yf', async () => (await applications()).cache === 'yf')
       await open('/commands/audit', 'tried')
@@ -310,7 +314,7 @@ describe('together', { concurrency: 3 }, () => {
         await says('In force')
         await page.getByRole('listitem').filter({ hasText: summary }).first().waitFor()
         await page.getByRole('button', { name: /^Undo: feed-cache/ }).first().click()
-        await dialog().getByRole('button', { name: 'Undo' }).click()
+        await dialog().getByRole('button', { name: 'Undo', exact: true }).click()
         await gone()
         await page.getByText('No command is in force').waitFor()
       })
@@ -324,12 +328,12 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByRole('button', { name: 'Fill in the steps' }).click()
       await page.getByRole('button', { name: 'Step 2 up' }).waitFor()
       await page.getByLabel('Why').fill('yf is being rebuilt')
-      await until('the checks to hold', () => page.getByRole('button', { name: 'Run now' }).isEnabled())
+      await until('the checks to hold', () => page.getByRole('button', { name: 'Run now', exact: true }).isEnabled())
       await sound(page, 'a plan with its checks')
       await shot(page, 'plan-new', { fullPage: true })
       await page.getByRole('button', { name: 'Step 2 up' }).click()
-      await until('the checks to hold', () => page.getByRole('button', { name: 'Run now' }).isEnabled())
-      await page.getByRole('button', { name: 'Run now' }).click()
+      await until('the checks to hold', () => page.getByRole('button', { name: 'Run now', exact: true }).isEnabled())
+      await page.getByRole('button', { name: 'Run now', exact: true }).click()
       await page.waitForURL(/\/plans\/(?!new)/)
       await answeredBy('tc')
       await page.getByText('Done').first().waitFor()
@@ -360,7 +364,7 @@ describe('together', { concurrency: 3 }, () => {
       await dialog().getByRole('button', { name: 'Save' }).click()
       await gone()
       await page.getByLabel('Name', { exact: true }).fill('for tonight')
-      await page.getByRole('button', { name: 'Keep for later' }).click()
+      await page.getByRole('button', { name: 'Keep for later', exact: true }).click()
       await page.waitForURL(/\/plans\/(?!new)/)
       await page.getByText('Draft').first().waitFor()
       await page.getByRole('button', { name: 'Run', exact: true }).click()
@@ -380,7 +384,7 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByLabel('Timeout', { exact: true }).press('Tab')
       await page.getByText('Not valid').waitFor()
       await page.getByRole('region', { name: 'Dry run' }).getByText(/timeout/).first().waitFor()
-      assert.equal(await page.getByRole('button', { name: 'Publish' }).isEnabled(), false)
+      assert.equal(await page.getByRole('button', { name: 'Publish', exact: true }).isEnabled(), false)
       await sound(page, 'a mistake in rules')
       await shot(page, 'rules-mistake')
       await page.getByLabel('Timeout', { exact: true }).fill('2s')
@@ -389,7 +393,7 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByText('Valid', { exact: true }).waitFor()
       await page.getByLabel('Why').fill('slow evenings')
       await shot(page, 'rules-edit')
-      await page.getByRole('button', { name: 'Publish' }).click()
+      await page.getByRole('button', { name: 'Publish', exact: true }).click()
       await page.waitForURL('**/history')
       await page.getByText('slow evenings').waitFor()
       await page.getByRole('button', { name: 'What changed' }).first().click()
@@ -412,7 +416,7 @@ describe('together', { concurrency: 3 }, () => {
       const { yaml } = await api('GET', '/v1/resources/feed-cache/config')
       const answer = await fetch(base + '/v1/resources/feed-cache?why=meanwhile', { method: 'PUT', headers: { authorization: `Bearer ${process.env.CENTER_TOKEN}` }, body: `# meanwhile\n${yaml}` })
       assert.ok(answer.ok, await answer.text())
-      await page.getByRole('button', { name: 'Publish' }).click()
+      await page.getByRole('button', { name: 'Publish', exact: true }).click()
       await page.getByText('Somebody published another version meanwhile.').waitFor()
       assert.match(await page.getByLabel('Document of feed-cache').inputValue(), /timeout: 3s/, 'what was typed is lost')
       await sound(page, 'a race')
@@ -430,13 +434,62 @@ describe('together', { concurrency: 3 }, () => {
       await open('/rules/orders-db', 'Nothing is changed yet.')
       await page.getByLabel('Timeout', { exact: true }).fill('4s')
       await page.getByLabel('Timeout', { exact: true }).press('Tab')
-      await page.getByRole('button', { name: 'Save draft' }).click()
+      await page.getByRole('button', { name: 'Save draft', exact: true }).click()
       await says('Draft of orders-db saved')
       await open('/rules/orders-db')
       await page.getByText('draft', { exact: true }).waitFor()
       assert.match(await page.getByLabel('Document of orders-db').inputValue(), /timeout: 4s/)
-      await page.getByRole('button', { name: 'Discard draft' }).click()
+      await page.getByRole('button', { name: 'Discard draft', exact: true }).click()
       await page.getByText('Nothing is changed yet.').waitFor()
+    })
+
+    /** The line that is shown for a button. */
+    const lineOf = async (what) => (await page.locator('.cli').filter({ has: page.getByRole('button', { name: `Copy the command line: ${what}`, exact: true }) }).locator('code').innerText()).replace(/^\$/, '')
+
+    test('the lines of a draft and of stages do the same as the buttons', async () => {
+      await open('/rules/orders-db', 'Nothing is changed yet.')
+      const folder = mkdtempSync(join(tmpdir(), 'lines-'))
+      const document = async () => writeFileSync(join(folder, 'orders-db.yaml'), await page.getByLabel('Document of orders-db').inputValue())
+      const timeout = async (value) => {
+        await page.getByLabel('Timeout', { exact: true }).fill(value)
+        await page.getByLabel('Timeout', { exact: true }).press('Tab')
+        await page.getByText('Valid', { exact: true }).waitFor()
+        await document()
+      }
+      await timeout('6s')
+      await run(`cd ${folder} && ${await lineOf('Save draft')}`)
+      assert.match((await api('GET', '/v1/resources/orders-db/draft')).yaml, /timeout: 6s/)
+      assert.doesNotMatch((await api('GET', '/v1/resources/orders-db/config')).yaml, /timeout: 6s/)
+      await open('/rules/orders-db')
+      await page.getByText('draft', { exact: true }).waitFor()
+      await run(await lineOf('Discard draft'))
+      await assert.rejects(api('GET', '/v1/resources/orders-db/draft'), /404/)
+
+      await open('/rules/orders-db', 'Nothing is changed yet.')
+      await timeout('7s')
+      await page.getByText('In stages, with guards').click()
+      await page.getByLabel(/^Stages, one a line/).fill('web-1 for 1h\n100%')
+      await page.getByLabel('Turn back when errors exceed').fill('90%')
+      await page.getByLabel('or p99, of what it was, exceeds').fill('100000%')
+      const line = await lineOf('Publish in stages')
+      assert.match(line, /--stage 'web-1 for 1h' --stage 100% --errors 90% --p99 100000%$/)
+      await run(`cd ${folder} && ${line}`)
+      const release = (await api('GET', '/v1/releases')).releases.find((r) => r.resource === 'orders-db')
+      assert.deepEqual(release.stages.map((s) => s.agents ?? s.share), [['web-1'], '100%'])
+      assert.equal(release.state, 'running')
+
+      // The buttons of a release: it is paused, goes on, and is taken back.
+      await open(`/releases/${encodeURIComponent(release.id)}`, 'orders-db')
+      const state = async () => (await api('GET', `/v1/releases/${encodeURIComponent(release.id)}`)).state
+      for (const [button, want] of [['Pause', 'paused'], ['Go on', 'running'], ['Take back', 'undone']]) {
+        await page.getByRole('button', { name: button, exact: true }).click()
+        if (button === 'Take back') await dialog().getByLabel('Why').fill('seen enough')
+        await dialog().getByRole('button', { name: button, exact: true }).click()
+        await gone()
+        await until(`the release to be ${want}`, async () => (await state()) === want, 60_000)
+      }
+      await until('the old version to hold', async () => !/timeout: 7s/.test(JSON.stringify(await api('GET', '/v1/agents/web-1/config'))), 60_000)
+      rmSync(folder, { recursive: true })
     })
 
     test('a release goes in stages', async () => {
@@ -449,7 +502,7 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByLabel('Turn back when errors exceed').fill('90%')
       await page.getByLabel('or p99, of what it was, exceeds').fill('100000%')
       await page.getByText('Valid', { exact: true }).waitFor()
-      await page.getByRole('button', { name: 'Publish in stages' }).click()
+      await page.getByRole('button', { name: 'Publish in stages', exact: true }).click()
       await page.waitForURL(/\/releases\/./)
       await until('the release to be done', () => page.getByText('Done').first().isVisible(), 90_000)
       await sound(page, 'a release')
@@ -465,7 +518,7 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByRole('button', { name: 'Begin' }).click()
       await page.getByLabel('Document of new-cache').waitFor()
       await page.getByText('Valid', { exact: true }).waitFor()
-      await page.getByRole('button', { name: 'Publish' }).click()
+      await page.getByRole('button', { name: 'Publish', exact: true }).click()
       await page.waitForURL('**/resources/new-cache**')
       await open('/resources/new-cache/endpoints')
       await page.getByRole('button', { name: 'Add an endpoint' }).click()
@@ -587,6 +640,8 @@ describe('together', { concurrency: 3 }, () => {
       await gone()
     })
 
+    test('everything that was done showed its command line', () => lined())
+
     test('the log holds it all', async () => {
       await open('/commands/audit', 'The chain of hashes holds')
       await page.getByText('slow evenings').first().waitFor()
@@ -607,7 +662,7 @@ describe('after all else', () => {
       const said = /tc 的节点 127\.0\.0\.1:1 (不可用|已摘除)：/
       for (const [path, name] of [['/', 'overview'], ['/resources/feed-cache', 'detail']]) {
         await page.goto(base + path)
-        await page.getByText(said).first().waitFor()
+        await page.getByText(said).locator('visible=true').first().waitFor()
         const words = await page.getByRole('main').innerText()
         for (const s of [problem.what, problem.why, ...problem.do.map((d) => d.label)]) assert.ok(!s || !words.includes(s), `${path} says in English: ${s}`)
         if (path === '/') await page.getByText('添加节点').locator('visible=true').first().waitFor() // what was done

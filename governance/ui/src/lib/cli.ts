@@ -1,5 +1,5 @@
 // The command line of what a person does here. What `sluice` has a verb for is that verb; the rest is the request itself.
-import type { Order, Role, Selector } from './types'
+import type { Guards, Order, Role, Selector } from './types'
 
 /** Quotes a word for a POSIX shell. */
 export function quote(word: string): string {
@@ -48,7 +48,21 @@ export function command(o: Order): string {
 
 export const revert = (name: string, version: number, why = '') => line('sluice revert', quote(name), `${version}`, why && `--why ${quote(why)}`)
 
-export const apply = (name: string, file: string, why = '') => line('sluice apply', quote(name), '-f', quote(file), why && `--why ${quote(why)}`)
+/** Publishes the document of a file: at once, or in the stages that text has one a line (see parseStages), under guards. */
+export function publish(name: string, reason: string, stages = '', guards: Guards = {}): string {
+  const lines = stages.split('\n').map((l) => l.trim()).filter(Boolean)
+  const { errors, p99, refusals } = lines.length ? guards : ({} as Guards)
+  return line(applied(name), why(reason), ...lines.map((l) => `--stage ${quote(l)}`), errors && `--errors ${quote(errors)}`, p99 && `--p99 ${quote(p99)}`, !!refusals && `--refusals ${refusals}`)
+}
+
+export const saveDraft = (name: string) => line(applied(name), '--draft')
+
+export const dropDraft = (name: string) => line('sluice draft drop', quote(name || 'NAME'))
+
+const applied = (name: string) => line('sluice apply', quote(name || 'NAME'), '-f', quote(`${name || 'NAME'}.yaml`))
+
+/** Keeps a plan, and runs it. */
+export const makePlan = (of: object, run: boolean) => line("printf '%s'", quote(JSON.stringify(of)), '| sluice plan make -f -', run && '--run')
 
 export const plan = (order: string, id: string, why = '') => line('sluice plan', order, quote(id), why && `--why ${quote(why)}`)
 

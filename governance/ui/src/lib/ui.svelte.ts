@@ -1,7 +1,9 @@
 // What lies over the page: short notices, the palette, the dialog for a command.
 import type { Order } from './types'
 
-export interface Notice { id: number; kind: 'ok' | 'bad'; text: string; undo?: () => void }
+/** What takes back what a notice tells of, and its command line. */
+export interface Undo { line: string; act: () => void }
+export interface Notice { id: number; kind: 'ok' | 'bad'; text: string; undo?: Undo }
 
 class UI {
   notices = $state.raw<Notice[]>([])
@@ -12,7 +14,7 @@ class UI {
   private next = 0
 
   /** Says that something was done, or was not. */
-  say(text: string, kind: Notice['kind'] = 'ok', undo?: () => void): void {
+  say(text: string, kind: Notice['kind'] = 'ok', undo?: Undo): void {
     const n = { id: ++this.next, kind, text, undo }
     this.notices = [...this.notices.slice(-2), n]
     setTimeout(() => this.close(n.id), kind === 'ok' ? 6000 : 12000)
