@@ -88,39 +88,43 @@ func (s *Server) Watch(ctx context.Context) {
 // look finds out what is wrong now.
 func (s *Server) look() {
 	found, count := s.troubles()
-	now := s.Now().UTC()
-	s.watch.mu.Lock()
-	first := s.watch.since == nil
-	if first {
-		s.watch.bad = map[string]time.Time{}
-	}
-	maps.DeleteFunc(s.watch.bad, func(_ string, seen time.Time) bool { return now.Sub(seen) >= newAfter })
-	since := make(map[string]time.Time, len(found))
-	changed := count != s.watch.count
-	var news []trouble
-	for i := range found {
-		t := &found[i]
-		at, known := s.watch.since[t.ID]
-		if !known {
-			at, changed = now, true
-		}
-		since[t.ID], t.Since = at, at
-		if t.Severity == healthBad {
-			if _, told := s.watch.bad[t.ID]; !told && !first {
-				news = append(news, *t)
-			}
-			s.watch.bad[t.ID] = now
-		}
-	}
-	changed = changed || len(since) != len(s.watch.since)
-	s.watch.since, s.watch.now, s.watch.count = since, found, count
-	s.watch.mu.Unlock()
+	changed, news := s.watch.note(found, count, s.Now().UTC())
 	if changed {
 		s.hub.changed("overview", "resources", "agents") // who shows agents says which centre is away, too
 	}
 	for _, t := range news {
 		s.hub.alert(alert{t.Severity, t.What, t.WhatSay, t.Resource})
 	}
+}
+
+// note takes what is wrong at a time, in which it says of each since when. It returns whether that is anything else than before, and
+// what of it is bad and news; nothing is at the first look.
+func (w *watchman) note(found []trouble, count counts, now time.Time) (changed bool, news []trouble) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := w.since == nil
+	if first {
+		w.bad = map[string]time.Time{}
+	}
+	maps.DeleteFunc(w.bad, func(_ string, seen time.Time) bool { return now.Sub(seen) >= newAfter })
+	since := make(map[string]time.Time, len(found))
+	for i := range found {
+		t := &found[i]
+		at, known := w.since[t.ID]
+		if !known {
+			at, changed = now, true
+		}
+		since[t.ID], t.Since = at, at
+		if t.Severity == healthBad {
+			if _, told := w.bad[t.ID]; !told && !first {
+				news = append(news, *t)
+			}
+			w.bad[t.ID] = now
+		}
+	}
+	changed = changed || len(since) != len(w.since) || count != w.count
+	w.since, w.now, w.count = since, found, count
+	return changed, news
 }
 
 // troubles lists what is wrong, the worst first, and counts what there is.
