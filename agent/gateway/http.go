@@ -109,7 +109,6 @@ func (l handed) Close() error   { return nil }
 func (l handed) Addr() net.Addr { return &net.TCPAddr{} }
 
 // enter notes a client's new connection.
-
 func (h *HTTP) enter(nc net.Conn) *caller {
 	c := &caller{h: h, addr: nc.RemoteAddr()}
 	h.mu.Lock()

@@ -395,9 +395,9 @@ func TestSilentServer(t *testing.T) {
 // was not executed, which the caller hears in the agent's own words: the agent itself does not go away.
 func TestLeavingServer(t *testing.T) {
 	w, s := newWorld(t), newServer(t)
-	f := w.service(&Settings{}, nil, s.addr)
+	f := w.service(&Settings{}, func(f *servicetest.Runtime) { f.Rules.Timeout = resources.Duration(20 * time.Second) }, s.addr)
 	c := w.dial()
-	c.send(request(1, "M_m=late", "slow"))
+	c.send(request(1, "M_m=getLate", "slow"))
 	c.send(request(2, "M_m=echo", strings.Repeat("x", large))) // on a connection of its own
 	c.want(2, strings.Repeat("x", large))
 	if n := f.Open.Load(); n != 2 {
