@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# gotest.sh FLAG... -- [PACKAGE...]: go test with these flags, of no package if none is named. With FLAKY, the path of a file, tests that failed are run again,
-# twice at most and each by itself, and count as passed when they pass then; the file gets a line for each, which a person is to
-# look into. That is for machines which others load at the same time, and for what such a load can cause. No second chance
-# have: data races, a package that did not end as it should, more than five failures, and what a load found unsound.
+# gotest.sh FLAG... -- [PACKAGE...]: go test with these flags, of no package if none is named. With FLAKY, the path of a file, tests that
+# failed are run again, twice at most and each by itself, and count as passed when they pass then; the file gets a line for each, which
+# a person is to look into. That is for machines which others load at the same time, and for what such a load can cause. No second
+# chance have: data races, a package that did not end as it should, more than five failures, and what a load found unsound.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 go=${GO:-go}
