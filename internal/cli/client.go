@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,6 +162,8 @@ func (c *Client) explain(err error) error {
 		return fmt.Errorf("nothing answers at %s: start an agent, or name another address with --at or SLUICE_AT", c.at)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s did not answer within %s", c.at, requestTimeout)
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("%s is not trusted: %w: name the file with that authority's certificate in SSL_CERT_FILE", c.at, err)
 	}
 	return fmt.Errorf("%s: %w", c.at, err)
 }
