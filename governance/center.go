@@ -163,7 +163,7 @@ func openStore(ctx context.Context, c Config, log *slog.Logger) (store.Store, er
 	}
 	cfg := etcd.Config{Endpoints: e.Endpoints, Prefix: e.Prefix, Username: e.User, Password: password}
 	if e.TLS != nil {
-		if cfg.TLS, err = loadClientTLS(e.TLS); err != nil {
+		if cfg.TLS, err = e.TLS.Config(); err != nil {
 			return nil, fmt.Errorf("etcd.tls: %w", err)
 		}
 	}

@@ -15,12 +15,14 @@ import (
 // it waits for the disk several times for each service that is registered.
 type Consul struct {
 	Token string // of the management; with it, nothing is allowed without a token
+	TLS   bool   // serve HTTP over TLS only, with certificates of ConsulServer.Certs; clients need one
 }
 
 // ConsulServer is a running Consul.
 type ConsulServer struct {
 	*Process
-	Addr string // of its HTTP interface: "127.0.0.1:port"
+	Addr  string // of its HTTP interface: "127.0.0.1:port"
+	Certs *Certs // with TLS
 
 	token string
 	http  *http.Client
@@ -29,11 +31,13 @@ type ConsulServer struct {
 func (spec Consul) start(t TB) *ConsulServer {
 	t.Helper()
 	c := &ConsulServer{Addr: FreeAddr(t), token: spec.Token}
-	c.http = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	transport := &http.Transport{DisableKeepAlives: true}
+	c.http = &http.Client{Timeout: 5 * time.Second, Transport: transport}
+	ports := map[string]int{"http": portOf(c.Addr), "dns": -1, "grpc": -1, "server": freePort(t), "serf_lan": freePort(t), "serf_wan": -1}
 	settings := map[string]any{
 		"datacenter": "dc1", "node_name": "n1", "server": true, "bootstrap_expect": 1, "data_dir": memoryDir(t, "consul-data"),
 		"bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "log_level": "warn", "disable_update_check": true, "leave_on_terminate": false,
-		"ports": map[string]int{"http": portOf(c.Addr), "dns": -1, "grpc": -1, "server": freePort(t), "serf_lan": freePort(t), "serf_wan": -1},
+		"ports": ports,
 		// One server is its own majority: it need not wait to be sure that there is no other.
 		"performance": map[string]any{"raft_multiplier": 1, "leave_drain_time": "0s"},
 		"limits":      map[string]any{"http_max_conns_per_client": 2000},
@@ -41,6 +45,13 @@ func (spec Consul) start(t TB) *ConsulServer {
 	if spec.Token != "" {
 		settings["acl"] = map[string]any{"enabled": true, "default_policy": "deny",
 			"tokens": map[string]string{"master": spec.Token, "agent": spec.Token}}
+	}
+	if spec.TLS {
+		c.Certs = NewCerts(t)
+		transport.TLSClientConfig = c.Certs.Client()
+		ports["http"], ports["https"] = -1, portOf(c.Addr)
+		settings["ca_file"], settings["cert_file"], settings["key_file"] = c.Certs.CA, c.Certs.ServerCert, c.Certs.ServerKey
+		settings["verify_incoming_https"] = true
 	}
 	dir := newDir(t, "consul")
 	file := filepath.Join(dir, "consul.json")
@@ -77,7 +88,11 @@ func (c *ConsulServer) Ask(method, path, body string) string {
 }
 
 func (c *ConsulServer) ask(method, path, body string) (string, error) {
-	q, err := http.NewRequest(method, "http://"+c.Addr+path, strings.NewReader(body))
+	scheme := "http://"
+	if c.Certs != nil {
+		scheme = "https://"
+	}
+	q, err := http.NewRequest(method, scheme+c.Addr+path, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -20,7 +20,8 @@ import (
 type Etcd struct {
 	Members  int      // default 1; 3 is usual
 	Args     []string // further settings, as on etcd's command line: "--quota-backend-bytes=2097152"
-	TLS      bool     // serve clients over TLS only, with certificates of EtcdServers.Certs; they need none
+	TLS      bool     // serve clients over TLS only, with certificates of EtcdServers.Certs
+	Strict   bool     // with TLS: clients need a certificate
 	Password string   // of the user root; with it, authentication is on
 }
 
@@ -109,6 +110,9 @@ func (m *EtcdMember) args(name string) []string {
 	}
 	if m.certs != nil {
 		args = append(args, "--cert-file="+m.certs.ServerCert, "--key-file="+m.certs.ServerKey)
+		if m.spec.Strict {
+			args = append(args, "--client-cert-auth", "--trusted-ca-file="+m.certs.CA)
+		}
 	}
 	return args
 }
@@ -226,7 +230,7 @@ func (m *EtcdMember) ctl(password string, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, path, append([]string{"--endpoints=" + m.URL, "--command-timeout=10s"}, args...)...)
 	c.Env = append(os.Environ(), "ETCDCTL_API=3")
 	if m.certs != nil {
-		c.Env = append(c.Env, "ETCDCTL_CACERT="+m.certs.CA)
+		c.Env = append(c.Env, "ETCDCTL_CACERT="+m.certs.CA, "ETCDCTL_CERT="+m.certs.ClientCert, "ETCDCTL_KEY="+m.certs.ClientKey)
 	}
 	if password != "" {
 		c.Env = append(c.Env, "ETCDCTL_USER=root:"+password)

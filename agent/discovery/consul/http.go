@@ -3,6 +3,7 @@ package consul
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,9 +25,10 @@ const (
 
 // transport makes connections for one source. There is one for each group and document of commands, and for each request that
 // runs beside them.
-func transport() *http.Transport {
+func transport(c *tls.Config) *http.Transport {
 	d := net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
-	return &http.Transport{DialContext: d.DialContext, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute}
+	return &http.Transport{DialContext: d.DialContext, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute, TLSClientConfig: c,
+		TLSHandshakeTimeout: 3 * time.Second}
 }
 
 // refused is an answer with another status than 200.
@@ -62,7 +64,11 @@ func (s *Source) ask(ctx context.Context, method, path string, query url.Values,
 			return a, err
 		}
 	}
-	target := "http://" + s.addr() + path
+	scheme := "http://"
+	if s.opt.TLS != nil {
+		scheme = "https://"
+	}
+	target := scheme + s.addr() + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,7 @@ type Options struct {
 	Datacenter string           // where nodes and commands are read, if not that of the agents; nothing is announced then
 	TTL        time.Duration    // 1s at least; default DefaultTTL: how long an agent that is not heard of stays
 	Token      resources.Secret // for Consul's access lists; followed for each request
+	TLS        *tls.Config      // nil: plain HTTP
 	Log        *slog.Logger     // nil: nowhere
 }
 
@@ -85,7 +87,7 @@ func Open(o Options) (*Source, error) {
 		log:     o.Log,
 		owner:   rand.Text(),
 		health:  discovery.NewHealth(),
-		http:    &http.Client{Transport: transport()},
+		http:    &http.Client{Transport: transport(o.TLS)},
 		renew:   make(chan struct{}, 1),
 		up:      make(chan struct{}),
 		entries: make(map[string]*entry),

@@ -2,9 +2,12 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -26,6 +29,7 @@ func (s *Source) keep() {
 	for s.life.Err() == nil {
 		wait := s.opt.Lease / 3
 		if err := s.renewal(); err != nil && s.life.Err() == nil {
+			err = s.reason(err)
 			s.health.Failed(s.servers(), err)
 			if s.health.Down() {
 				s.log.Warn("etcd is gone; the last nodes stay", "servers", s.servers(), "error", err)
@@ -43,6 +47,30 @@ func (s *Source) keep() {
 		}
 		t.Stop()
 	}
+}
+
+// reason says why a request found no connection. etcd's client says only that the time for it was over, though it knows more; so a
+// TLS handshake is tried, which is what most often fails for a reason that a person must know.
+func (s *Source) reason(err error) error {
+	if s.opt.TLS == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.life, time.Second)
+	defer cancel()
+	d := tls.Dialer{Config: s.opt.TLS}
+	for _, endpoint := range s.opt.Endpoints {
+		conn, failed := d.DialContext(ctx, "tcp", strings.TrimPrefix(endpoint, "https://"))
+		if failed == nil {
+			// That our certificate is refused comes behind a handshake of TLS 1.3. Otherwise nothing comes: it is our turn.
+			_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			_, failed = conn.Read(make([]byte, 1))
+			conn.Close()
+		}
+		if failed != nil && !errors.Is(failed, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+			return fmt.Errorf("%w: %w", err, failed)
+		}
+	}
+	return err
 }
 
 // renewal makes the client, the lease, or prolongs it and looks at its keys: the first of them that is due.
