@@ -21,6 +21,15 @@
 // to a share of the calls of the last ten seconds, with a small allowance so that a quiet resource may retry at all.
 // Backups have a smaller share within it.
 //
+// An attempt of which nothing was sent loads no server ([Unsent]), so that the one that follows it elsewhere is no extra load: it takes no
+// budget, and is bound by the number of tries and the deadline alone. Else most calls would fail, with servers that could serve
+// them, as soon as the server that they go to first is killed: at 100 calls a second the budget is spent within a moment.
+// Another attempt at the same endpoint takes budget: nothing is won by it but connections. gRPC draws the same line: a call that never left
+// the client is retried transparently, and counts neither as an attempt nor against retry throttling (proposal A6,
+// https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries). Envoy counts retries after connect-failure
+// against its retry budget, and Finagle requeues within one, but neither sends many calls there for long: see package cluster
+// on endpoints that refuse connections.
+//
 // # Strategies
 //
 // What the law leaves open a [Strategy] decides: one that a program registers, and that a policy names. It can make fewer
