@@ -32,11 +32,11 @@
 // back, slowly like others. An attempt to connect that takes too long says nothing for certain: it counts as a
 // failure, like a call that fails.
 //
-// Others do the same: Finagle's FailFastFactory marks a host dead at the first connection that fails, and reconnects in the
-// background with pauses that grow (https://twitter.github.io/finagle/guide/Clients.html#fail-fast); gRPC picks no subchannel in
-// TRANSIENT_FAILURE, which is one whose connection failed, and reconnects with backoff
-// (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md); Linkerd balances over endpoints that are ready, and
-// reconnects to the others by itself.
+// Others do much the same: Finagle's FailFastFactory takes a host out at the first connection that fails, and tries it in the
+// background with pauses that double from 1 s to 32 s (finagle-core, com.twitter.finagle.service); gRPC picks no
+// subchannel in TRANSIENT_FAILURE, whose connection failed, and connects again with backoff
+// (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md); Linkerd's balancer passes over endpoints that are
+// pending until they have a connection (https://github.com/linkerd/linkerd2-proxy/pull/1289).
 //
 // # Ejection
 //

@@ -24,11 +24,13 @@
 // An attempt of which nothing was sent loads no server ([Unsent]), so that the one that follows it elsewhere is no extra load: it takes no
 // budget, and is bound by the number of tries and the deadline alone. Else most calls would fail, with servers that could serve
 // them, as soon as the server that they go to first is killed: at 100 calls a second the budget is spent within a moment.
-// Another attempt at the same endpoint takes budget: nothing is won by it but connections. gRPC draws the same line: a call that never left
-// the client is retried transparently, and counts neither as an attempt nor against retry throttling (proposal A6,
-// https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries). Envoy counts retries after connect-failure
-// against its retry budget, and Finagle requeues within one, but neither sends many calls there for long: see package cluster
-// on endpoints that refuse connections.
+// Another attempt at the same endpoint takes budget: nothing is won by it but connections.
+//
+// gRPC draws the same line: a call that never left the client is tried again until its deadline, and counts neither as an attempt nor
+// for retry throttling; one that reached the server but not its application once only
+// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Transparent Retries"). Envoy makes no such difference: max_retries
+// and retry_budget of a cluster's circuit breaker bound all retries
+// (https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/cluster/v3/circuit_breaker.proto).
 //
 // # Strategies
 //
