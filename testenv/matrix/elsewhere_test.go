@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,7 @@ func (r *redisCaller) do(args ...string) (resp.Value, error) {
 		c.Close()
 		return v, counted.Failure(load.Closed)
 	}
+	v.Str = bytes.Clone(v.Str) // it is the connection's, which others use next
 	r.mu.Lock()
 	r.free = append(r.free, c)
 	r.mu.Unlock()
