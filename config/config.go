@@ -39,7 +39,7 @@ type Resource struct {
 type Agent struct {
 	Name        string            `yaml:"name,omitempty" json:"name" doc:"name of this agent in metrics and in the centre" default:"the host's name" reload:"restart"`
 	Application string            `yaml:"application,omitempty" json:"application" doc:"who calls: what stands for clients that do not name themselves" default:"name" reload:"restart"`
-	IDC         string            `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; reads: nearest prefers its groups" reload:"restart"`
+	IDC         string            `yaml:"idc,omitempty" json:"idc" doc:"data centre where this agent runs; policy.reads: nearest prefers its groups" reload:"restart"`
 	Admin       string            `yaml:"admin,omitempty" json:"admin" doc:"where the HTTP interface listens: host:port or unix:/path" default:"127.0.0.1:8002" reload:"restart"`
 	Data        string            `yaml:"data,omitempty" json:"data" doc:"folder of the admin token, commands and resources that were changed over HTTP" default:"./data" reload:"restart"`
 	Labels      map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" doc:"what this agent is about, for selecting it in the centre: tier: web" reload:"restart"`

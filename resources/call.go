@@ -35,6 +35,7 @@ type Call struct {
 
 	// Filled by the driver before End.
 	Now       int64     // when the attempt ended
+	Declined  bool      // with SentNothing: an upstream got the request and said that it did not execute it, which was work for it
 	Redirect  *Endpoint // the upstream did not execute the request and named this endpoint: End answers Again for it, outside the budget
 	Outcome   Outcome   // how the attempt ended
 	Fault     *Fault    // why, when the outcome is a fault

@@ -32,6 +32,12 @@ type TLSNegotiator interface {
 	NegotiatesTLS()
 }
 
+// Alike is an optional capability of a [Driver] whose servers are all alike, as those of services are: none is a primary, and a call
+// may go to any of a group, whatever it does. Roles of endpoints mean nothing then.
+type Alike interface {
+	Alike()
+}
+
 // TLSNamed is an optional capability of a [Driver] whose protocol has a name in TLS (ALPN, RFC 7301), which clients and servers
 // may insist on.
 type TLSNamed interface {

@@ -121,7 +121,7 @@ type Policy struct {
 	IdleTimeout    Duration       `yaml:"idle-timeout,omitempty" json:"idle-timeout" doc:"close a client that is silent this long" default:"1h" bounds:"1s to 24h" reload:"live"`
 	MaxSessions    int            `yaml:"max-sessions,omitempty" json:"max-sessions" doc:"most client connections at once; more are refused in the protocol's own words" default:"20000" bounds:"1 to 1000000" reload:"live"`
 	Balance        string         `yaml:"balance,omitempty" json:"balance" doc:"how an endpoint of a group is chosen: p2c takes the better of two random ones by latency and load" default:"p2c" bounds:"random, round-robin, p2c, hash" reload:"live"`
-	Reads          string         `yaml:"reads,omitempty" json:"reads" doc:"where reads go" default:"primary" bounds:"primary, replica, prefer-replica, nearest" reload:"live"`
+	Reads          string         `yaml:"reads,omitempty" json:"reads" doc:"where reads go; nearest prefers groups in agent.idc. Kinds whose servers are all alike (motan2, http, grpc) have no primary: for them nearest holds for every call, and the others for none" default:"primary" bounds:"primary, replica, prefer-replica, nearest" reload:"live"`
 	Failover       Failover       `yaml:"failover,omitempty" json:"failover" doc:"what is tried after a failure, where it is safe" reload:"live"`
 	Backup         *Backup        `yaml:"backup,omitempty" json:"backup,omitempty" doc:"send a slow read a second time elsewhere; the first answer wins" reload:"live"`
 	Breaker        *Breaker       `yaml:"breaker,omitempty" json:"breaker,omitempty" doc:"stop calling operations that fail or crawl" reload:"live"`
@@ -141,7 +141,7 @@ type Policy struct {
 // have been executed is repeated only if it is a read.
 type Failover struct {
 	Tries  int     `yaml:"tries,omitempty" json:"tries" doc:"most extra attempts for one call; -1 switches failover off" default:"2" bounds:"-1 to 5" reload:"live"`
-	Budget Percent `yaml:"budget,omitempty" json:"budget" doc:"most extra attempts as a share of recent calls" default:"15%" bounds:"0% to 100%" reload:"live"`
+	Budget Percent `yaml:"budget,omitempty" json:"budget" doc:"most extra attempts as a share of recent calls; one that goes elsewhere after nothing was sent does not count" default:"15%" bounds:"0% to 100%" reload:"live"`
 	Reads  *bool   `yaml:"reads,omitempty" json:"reads,omitempty" doc:"repeat reads that were sent and not answered" default:"true" reload:"live"`
 	// Strategy is the name of one that the program registers.
 	Strategy string `yaml:"strategy,omitempty" json:"strategy,omitempty" doc:"who decides whether to try again what may be tried again: failover, the default, always does, and a program may register others" bounds:"failover" reload:"live"`

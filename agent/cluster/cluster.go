@@ -366,7 +366,7 @@ func (c *Cluster) newMember(g *group, address string, now int64) *Member {
 	ep := &resources.Endpoint{
 		Resource: c.resource, Group: g.name, IDC: g.idc, Address: address, ID: c.endpoints.take(now), GroupID: g.id,
 	}
-	m := &Member{cluster: c, group: g, hurry: make(chan struct{}, 1)}
+	m := &Member{cluster: c, group: g, hurry: make(chan struct{}, 1), watch: make(chan struct{}, 1)}
 	m.Node.Endpoint = ep
 	ep.State = m
 	g.members = append(g.members, m)

@@ -145,6 +145,9 @@ func (c *Cluster) Dial(ctx context.Context, ep *resources.Endpoint) (net.Conn, *
 		defer m.dial.leave()
 	}
 	conn, err := c.connect(connect, ep.Address)
+	if m != nil && ctx.Err() == nil {
+		c.noteListener(ctx, m, err)
+	}
 	if err == nil && secure != nil && !c.negotiates {
 		conn, err = handshake(ctx, conn, secure.forAddress(ep.Address))
 	}

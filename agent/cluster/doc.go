@@ -13,14 +13,30 @@
 //
 // # Who is used
 //
-// A member is sound unless it is down (probes), ejected (calls failed), drained (a command) or fenced (see below). Each
-// role of each group has its list of sound members. When more than half of the members that a list could have are out,
-// all of them but the drained and fenced ones are used: then it is more likely that the checks are wrong, or that there
-// is nothing better to do than to try. Such a list panics; a call goes to it only when no other group of the call has a
-// sound member.
+// A member is sound unless it is down (probes), closed (it refuses connections), ejected (calls failed), drained (a
+// command) or fenced (see below). Each role of each group has its list of sound members. When more than half of the
+// members that a list could have are out, all of them but the drained and fenced ones are used, and but the closed
+// ones if there are others: then it is more likely that the checks are wrong, or that there is nothing better to do
+// than to try. Such a list panics; a call goes to it only when no other group of the call has a sound member.
 //
 // A replica whose driver says that it is too far behind ([resources.Health].Stale) is in no list for reads until it has
 // caught up. It is up all the same, and does not count among those that are out.
+//
+// # Refused connections
+//
+// That nobody listens at an address is no opinion that calls or checks have, but what the system says there, for
+// certain and at no cost. So one attempt to connect that is refused takes a member out, also the last one of its
+// group: calls go to other groups that have a weight, and where there is none they try it as before. It does not
+// count for ejections. From then on one check at a time tries it, after 100 ms and then after twice the time each, up
+// to a second, whatever probe.every is; the first good one, or the first connection that a call gets there, brings it
+// back, slowly like others. An attempt to connect that takes too long says nothing for certain: it counts as a
+// failure, like a call that fails.
+//
+// Others do much the same: Finagle's FailFastFactory takes a host out at the first connection that fails, and tries it in the
+// background with pauses that double from 1 s to 32 s (finagle-core, com.twitter.finagle.service); gRPC picks no
+// subchannel in TRANSIENT_FAILURE, whose connection failed, and connects again with backoff
+// (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md); Linkerd's balancer passes over endpoints that are
+// pending until they have a connection (https://github.com/linkerd/linkerd2-proxy/pull/1289).
 //
 // # Ejection
 //

@@ -27,6 +27,8 @@ type Member struct {
 	probed     bool               // a probe has ended
 	failed     int                // probes in a row that failed
 	passed     int                // probes in a row that were good
+	closed     bool               // nobody listened when a connection was last tried
+	returns    bool               // it was closed since it was last up, so that it is checked often
 	until      int64              // ejected until then; 0: not ejected
 	ejections  int                // exponent of the next ejection
 	returned   int64              // when the last ejection ended
@@ -51,6 +53,7 @@ type Member struct {
 	stopProbe  context.CancelFunc // nil: not probed
 
 	hurry chan struct{} // asks for a check before its time
+	watch chan struct{} // says that it is closed, and to be checked often
 
 	dial dialer // caps on new connections
 
@@ -67,7 +70,7 @@ func Of(ep *resources.Endpoint) *Member {
 	return m
 }
 
-// Sound reports whether the member is neither down nor ejected nor drained nor fenced.
+// Sound reports whether the member is neither down nor closed nor ejected nor drained nor fenced.
 func (m *Member) Sound() bool { return m.sound.Load() }
 
 // Done counts the end of a call to the member: how it ended, how long it took and when, in ns. Waiting for a stream
@@ -123,7 +126,7 @@ func (m *Member) state() string {
 		return "fenced"
 	case m.until != 0:
 		return "ejected"
-	case m.down:
+	case m.down, m.closed:
 		return "down"
 	case m.Endpoint.Weight() == 0:
 		return "off"

@@ -28,21 +28,31 @@ type ofProbe struct{}
 // probe checks one member until ctx is done: at once, and then again each `every`, give or take a tenth, from the start of
 // one check to the start of the next, so that a server that does not answer is known after fall × every + timeout. A member that
 // is down is checked twice as often, so that its return is noticed early. Calls that fail have a member checked before its
-// time, so that one that stays in use because it is the last is soon known to be down.
+// time, so that one that stays in use because it is the last is soon known to be down. One that refuses connections is also checked
+// between times, see watchLeast; that it still does then does not count as a failed check, so that those stay `every` apart.
 func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 	defer p.Close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	checked, down := c.now(), false
+	counted, down := c.now(), false // when a check last counted
+	var due time.Time               // of the next one that does
+	var pause time.Duration         // before one between times
 	for {
+		counts := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			counts = !time.Now().Before(due)
 		case <-m.hurry:
-			if down || c.now()-checked < int64(hurryLeast) {
+			if down || c.now()-counted < int64(hurryLeast) {
 				continue
 			}
+			counts = true
+		case <-m.watch:
+			pause = max(pause, watchLeast)
+			timer.Reset(min(jitter(pause), time.Until(due)))
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -60,31 +70,56 @@ func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 		if ctx.Err() != nil {
 			return
 		}
-		checked = c.now()
-		if down = c.probed(m, h, err); down {
+		var watched bool
+		if down, watched = c.probed(m, h, err, counts); down {
 			every = max(every/2, min(every, 100*time.Millisecond))
 		}
-		timer.Reset(max(every/10, every-every/10+rand.N(every/5+1)-time.Since(begun)))
+		if counts {
+			counted = c.now()
+			due = time.Now().Add(max(every/10, jitter(every)-time.Since(begun)))
+		}
+		next := time.Until(due)
+		if watched {
+			pause = min(max(2*pause, watchLeast), watchMost)
+			next = min(next, jitter(pause))
+		} else if pause /= 2; pause < watchLeast { // one that comes and goes is checked less and less often
+			pause = 0
+		}
+		timer.Reset(next)
 	}
 }
+
+// One that refuses connections is checked after watchLeast, and then after twice the time each, up to watchMost.
+const (
+	watchLeast = 100 * time.Millisecond
+	watchMost  = time.Second
+)
+
+// jitter gives or takes a tenth.
+func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
 
 // hurryLeast is the least time between two checks that failing calls ask for.
 const hurryLeast = 250 * time.Millisecond
 
-// probed takes the result of a check and returns whether the member is down.
-func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
+// probed takes the result of a check, which when it is bad may be one that does not count, and returns whether the member is down, and whether
+// its return is watched for.
+func (c *Cluster) probed(m *Member, h resources.Health, err error, counts bool) (down, watched bool) {
 	c.mu.Lock()
-	was, first := m.down, !m.probed
+	was, first, closed := m.down, !m.probed, m.closed
 	if err == nil && h.Ready {
 		m.passed, m.failed = m.passed+1, 0
 		if m.passed >= c.policy.Probe.Rise {
 			m.down = false
 		}
+		c.listens(m, c.now())
 		if m.until == 0 && !m.down {
 			m.reason = ""
 		}
 	} else {
-		m.passed, m.failed = 0, m.failed+1
+		m.passed = 0
+		if counts {
+			m.failed++
+		}
 		m.reason = h.Detail
 		if err != nil {
 			m.reason = err.Error()
@@ -95,6 +130,7 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 		}
 	}
 	m.probed = true
+	m.returns = m.closed || m.returns && m.down
 	changed, role, weight := m.down != was, false, false
 	if err == nil {
 		m.unready = !h.Ready
@@ -112,10 +148,10 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 			}
 		}
 	}
-	if (changed || role || weight || first || turned) && !m.removed {
+	if (changed || role || weight || first || turned || m.closed != closed) && !m.removed {
 		c.publish()
 	}
-	down := m.down
+	down, watched = m.down, m.returns
 	held := m.group.held != nil
 	c.mu.Unlock()
 	if role || turned {
@@ -124,7 +160,7 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error) bool {
 	if held {
 		c.poke()
 	}
-	return down
+	return down, watched
 }
 
 // learn keeps what a server said of itself and returns whether its role changed, or whether it may be read from. A server may deny that it is the primary

@@ -40,7 +40,8 @@ type List struct {
 	Spare  []*balance.Node // of those not in use the ones that are ejected and nothing worse: for who has nowhere else to go
 }
 
-// Panics reports that more than half of the members are out, so that all are used.
+// Panics reports that more than half of the members are out, so that all are used but those that refuse connections, if there are
+// any others.
 func (l *List) Panics() bool { return 2*l.Sound < l.Of }
 
 // Empty reports that there is nothing to pick.
@@ -62,7 +63,7 @@ func (c *Cluster) publish() {
 	v := &View{}
 	now := c.now()
 	for _, m := range c.members {
-		sound := m.until == 0 && !m.down && !m.drained && !m.fenced
+		sound := m.until == 0 && !m.down && !m.closed && !m.drained && !m.fenced
 		if sound && !m.sound.Load() && m.probed {
 			m.Rise(now, c.policy.SlowStart.D().Nanoseconds())
 		}
@@ -89,7 +90,7 @@ func (c *Cluster) publish() {
 
 func (c *Cluster) list(g *group, want resources.Role) List {
 	var l List
-	var sound, all, spare []*balance.Node
+	var sound, all, open, spare []*balance.Node
 	for _, m := range g.members {
 		if m.drained || m.fenced || m.Endpoint.Weight() == 0 || !fits(m.Endpoint.Role(), want) {
 			continue
@@ -98,15 +99,20 @@ func (c *Cluster) list(g *group, want resources.Role) List {
 			continue
 		}
 		all = append(all, &m.Node)
+		if !m.closed {
+			open = append(open, &m.Node)
+		}
 		if m.sound.Load() {
 			sound = append(sound, &m.Node)
-		} else if !m.down {
+		} else if !m.down && !m.closed {
 			spare = append(spare, &m.Node)
 		}
 	}
 	l.Sound, l.Of, l.Nodes, l.Spare = len(sound), len(all), sound, spare
 	if l.Panics() {
-		l.Nodes, l.Spare = all, nil
+		if l.Nodes, l.Spare = open, nil; len(open) == 0 {
+			l.Nodes = all
+		}
 	}
 	l.Picker, _ = balance.Compile(c.policy.Balance, l.Nodes) // its name was checked by Plan
 	return l
@@ -135,7 +141,7 @@ func (c *Cluster) sayPanic(g *group, p *Pool) {
 	if now := l.Panics(); now != g.panics {
 		g.panics = now
 		if now {
-			c.log.Warn("more than half of a group is out: all its endpoints are used", "group", g.name, "sound", l.Sound, "of", l.Of)
+			c.log.Warn("more than half of a group is out: all its endpoints are used that take connections", "group", g.name, "sound", l.Sound, "of", l.Of)
 		} else {
 			c.log.Info("enough of a group is back: only sound endpoints are used", "group", g.name, "sound", l.Sound, "of", l.Of)
 		}

@@ -21,6 +21,17 @@
 // to a share of the calls of the last ten seconds, with a small allowance so that a quiet resource may retry at all.
 // Backups have a smaller share within it.
 //
+// An attempt of which nothing was sent loads no server ([Unsent]), so that the one that follows it elsewhere is no extra load: it takes no
+// budget, and is bound by the number of tries and the deadline alone. Else most calls would fail, with servers that could serve
+// them, as soon as the server that they go to first is killed: at 100 calls a second the budget is spent within a moment.
+// Another attempt at the same endpoint takes budget: nothing is won by it but connections.
+//
+// gRPC draws the same line: a call that never left the client is tried again until its deadline, and counts neither as an attempt nor
+// for retry throttling; one that reached the server but not its application once only
+// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Transparent Retries"). Envoy makes no such difference: max_retries
+// and retry_budget of a cluster's circuit breaker bound all retries
+// (https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/cluster/v3/circuit_breaker.proto).
+//
 // # Strategies
 //
 // What the law leaves open a [Strategy] decides: one that a program registers, and that a policy names. It can make fewer

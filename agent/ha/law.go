@@ -31,6 +31,11 @@ func (l Law) May(c *resources.Call) bool {
 	return l.safe(c)
 }
 
+// Unsent reports whether the attempt that c just ended failed before any server had work with it: its connection was refused, or found
+// closed before the first byte, or an agent in between says that no server got it. Another attempt, elsewhere, is then the first that
+// a server sees.
+func Unsent(c *resources.Call) bool { return c.Sent == resources.SentNothing && !c.Declined }
+
 func (l Law) safe(c *resources.Call) bool {
 	switch c.Sent {
 	case resources.SentNothing:

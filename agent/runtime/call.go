@@ -64,7 +64,7 @@ func (a *accounts) open() int64 {
 func (r *Resource) Begin(c *resources.Call) *resources.Stop {
 	sn := r.snapshot.Load()
 	c.Snapshot = sn
-	c.Rule, c.Depth, c.Attempt, c.Slow = 1, 0, 0, false
+	c.Rule, c.Depth, c.Attempt, c.Slow, c.Declined = 1, 0, 0, false, false
 	c.Deadline, c.Delay, c.Backup, c.Routed = 0, 0, 0, 0
 	c.Outcome, c.Fault, c.Redirect, c.Stages = resources.OutcomeOK, nil, nil, nil
 	if !c.Pinned {
@@ -218,17 +218,25 @@ func (r *Resource) redirected(c *resources.Call) bool {
 }
 
 // again routes a call that may be tried once more and reports whether it found budget and an endpoint. Without an
-// endpoint the call ends with the fault that says so.
+// endpoint the call ends with the fault that says so. What package ha calls unsent needs no budget, unless it would go to the same
+// endpoint again.
 func (r *Resource) again(c *resources.Call) bool {
-	if !r.budget.Take(ha.Retry, r.accounts.begun()) {
-		r.noBudget[retryFailover].Add(1)
+	failed, free := c.Endpoint, ha.Unsent(c)
+	if !free && !r.take() {
 		return false
 	}
 	c.Attempt++
 	c.Routed = 0
-	if _, fault := r.Route(c); fault != nil {
+	ep, fault := r.Route(c)
+	if fault != nil {
 		c.Attempt--
 		c.Fault, c.Outcome = fault, resources.OutcomeOf(fault)
+		return false
+	}
+	if free && ep == failed && !r.take() {
+		c.Attempt--
+		c.Routed = 0
+		ep.Inflight.Add(-1)
 		return false
 	}
 	c.Rule |= retryFailover << ruleBits
@@ -236,9 +244,18 @@ func (r *Resource) again(c *resources.Call) bool {
 	return true
 }
 
+// take takes the budget of a retry, and counts that there is none.
+func (r *Resource) take() bool {
+	ok := r.budget.Take(ha.Retry, r.accounts.begun())
+	if !ok {
+		r.noBudget[retryFailover].Add(1)
+	}
+	return ok
+}
+
 // anew forgets how the attempt before went.
 func anew(c *resources.Call) {
-	c.Sent, c.Outcome, c.Fault, c.RespBytes = resources.SentNothing, resources.OutcomeOK, nil, 0
+	c.Sent, c.Declined, c.Outcome, c.Fault, c.RespBytes = resources.SentNothing, false, resources.OutcomeOK, nil, 0
 	if c.Stages != nil {
 		c.Stages.Again()
 	}

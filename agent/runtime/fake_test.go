@@ -133,12 +133,32 @@ func twoGroups() *resources.Spec {
 	}
 }
 
+// alike is the kind with servers that are all alike.
+type alike struct{ *fakeDriver }
+
+func (alike) Alike() {}
+
 func open(t testing.TB, spec *resources.Spec, commands ...resources.Command) *rig {
 	t.Helper()
-	d := &fakeDriver{health: map[string]resources.Health{}, conns: map[net.Conn]bool{}}
+	d := newFake()
+	return openAs(t, d, d, spec, commands...)
+}
+
+func openAlike(t testing.TB, spec *resources.Spec) *rig {
+	t.Helper()
+	d := newFake()
+	return openAs(t, d, alike{d}, spec)
+}
+
+func newFake() *fakeDriver {
+	return &fakeDriver{health: map[string]resources.Health{}, conns: map[net.Conn]bool{}}
+}
+
+func openAs(t testing.TB, d *fakeDriver, as resources.Driver, spec *resources.Spec, commands ...resources.Command) *rig {
+	t.Helper()
 	reg := metrics.NewRegistry(metrics.Options{Outcomes: Outcomes()})
 	sinks := filter.NewSinks(filter.SinkOptions{Registry: reg})
-	r, err := Open(Options{Spec: spec, Driver: d, Commands: commands, Metrics: reg, Sinks: sinks, Application: "web", IDC: "yf"})
+	r, err := Open(Options{Spec: spec, Driver: as, Commands: commands, Metrics: reg, Sinks: sinks, Application: "web", IDC: "yf"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +169,17 @@ func open(t testing.TB, spec *resources.Spec, commands ...resources.Command) *ri
 		sinks.Close()
 	})
 	return &rig{t: t, r: r, d: d, reg: reg, now: 1e9}
+}
+
+// group returns the ID of a group.
+func (g *rig) group(name string) int {
+	for _, p := range g.r.cluster.View().Pools {
+		if p != nil && p.Name == name {
+			return p.ID
+		}
+	}
+	g.t.Fatalf("no group %s", name)
+	return -1
 }
 
 // session makes a session as Accept would.

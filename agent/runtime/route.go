@@ -9,8 +9,11 @@ import (
 )
 
 // wanted returns the role that a call needs, which is what its fault names: RolePrimary for all but reads that the
-// policy lets go elsewhere. An operation of unknown effect is a write here.
+// policy lets go elsewhere. An operation of unknown effect is a write here. Where servers are all alike, any of them serves any call.
 func wanted(sn *snapshot, c *resources.Call) resources.Role {
+	if sn.alike {
+		return resources.RoleAny
+	}
 	if c.Primary || c.Class != resources.ClassRead {
 		return resources.RolePrimary
 	}
@@ -37,7 +40,7 @@ func (r *Resource) pick(sn *snapshot, rule *rule, c *resources.Call, now int64, 
 	first := 0
 	if len(rule.shares) > 1 {
 		if role == resources.RoleAny && sn.reads == readsNearest {
-			if n := r.nearest(view, rule, c, now, avoid); n != nil {
+			if n := r.nearest(sn, view, rule, c, now, avoid); n != nil {
 				return n
 			}
 		}
@@ -165,9 +168,9 @@ func spared(view *cluster.View, rule *rule, role resources.Role, now int64) *bal
 	return best
 }
 
-// nearest serves reads from the group in the agent's own data centre, else from the endpoint with the lowest latency
-// of all groups that have a weight.
-func (r *Resource) nearest(view *cluster.View, rule *rule, c *resources.Call, now int64, avoid *balance.Node) *balance.Node {
+// nearest serves a call from the group in the agent's own data centre, else from the endpoint with the lowest latency
+// of all groups that have a weight; with a balance that goes by keys it then leaves the choice to their weights, and returns nil.
+func (r *Resource) nearest(sn *snapshot, view *cluster.View, rule *rule, c *resources.Call, now int64, avoid *balance.Node) *balance.Node {
 	var best *balance.Node
 	for i := range rule.shares {
 		pool := view.Pool(rule.shares[i].group)
@@ -180,6 +183,9 @@ func (r *Resource) nearest(view *cluster.View, rule *rule, c *resources.Call, no
 		}
 		if pool.IDC == r.idc {
 			return l.Picker.Pick(keyOf(c), now, avoid)
+		}
+		if sn.hashed && sn.alike {
+			continue
 		}
 		for _, n := range l.Nodes {
 			if n != avoid {

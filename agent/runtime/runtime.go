@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-mesh/sluice/agent/balance"
 	"github.com/sluice-mesh/sluice/agent/cluster"
 	"github.com/sluice-mesh/sluice/agent/filter"
 	"github.com/sluice-mesh/sluice/agent/ha"
@@ -62,6 +63,7 @@ type Resource struct {
 	newcomer *resources.Identity // of clients that did not say who they are
 	ownSinks bool
 
+	alike      bool                       // the servers of a group are
 	negotiates bool                       // the driver does TLS itself
 	serverTLS  atomic.Pointer[tls.Config] // for it; nil: none
 
@@ -142,6 +144,7 @@ func Open(o Options) (*Resource, error) {
 	r.sessions.init()
 	r.openMetrics()
 	_, r.negotiates = o.Driver.(resources.TLSNegotiator)
+	_, r.alike = o.Driver.(resources.Alike)
 	protocol := ""
 	if n, ok := o.Driver.(resources.TLSNamed); ok {
 		protocol = n.TLSProtocol()
@@ -285,7 +288,8 @@ func (r *Resource) compileLocked(in *resources.Spec, commands []resources.Comman
 		generation: old.generation + 1, spec: spec, groups: declaredGroups(spec), commands: commands, chain: chain, filters: append([]resources.Filter{&r.accounts}, chain.Filters()...),
 		watchers: 1 + watchers(chain),
 		timeout:  spec.Policy.Timeout.D().Nanoseconds(), rules: rules, law: ha.Compile(spec.Policy.Failover), strategy: strategy,
-		reads: reads(slices.Index(readsNames[:], spec.Policy.Reads)), backup: spec.Policy.Backup != nil,
+		reads: reads(slices.Index(readsNames[:], spec.Policy.Reads)), alike: r.alike, hashed: spec.Policy.Balance == balance.Hash,
+		backup: spec.Policy.Backup != nil,
 	}
 	if len(sn.filters) > math.MaxUint8 || len(rules) > maxRules {
 		chain.Close(old.chain)

@@ -202,7 +202,7 @@ func (r *Resource) Boundary(s *resources.Session, ep *resources.Endpoint) resour
 		return resources.Leave
 	}
 	sn := r.snapshot.Load()
-	if sn.reads == readsPrimary && ep.Role() == resources.RoleReplica {
+	if sn.reads == readsPrimary && !sn.alike && ep.Role() == resources.RoleReplica {
 		return resources.Leave
 	}
 	st, ok := s.Runtime.(*session)

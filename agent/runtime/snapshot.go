@@ -37,6 +37,8 @@ type snapshot struct {
 	law        ha.Law
 	strategy   ha.Strategy // nil: whenever the law allows it
 	reads      reads
+	alike      bool // the servers of a group are: see [resources.Alike]
+	hashed     bool // the balance places calls by key
 	backup     bool
 }
 

@@ -183,6 +183,9 @@ func (u *upstream) reset(id uint32, code http2.Code) error {
 	u.heard = u.sh.loop.Now()
 	switch c := g.c; {
 	case code == http2.RefusedStream:
+		if g.c != nil {
+			g.c.Declined = true
+		}
 		u.refused(g, u.ep.Address+" refused the call")
 		return nil
 	case code == http2.Cancel && c.until > 0 && u.heard >= c.until-early:

@@ -20,7 +20,13 @@ func init() { resources.Register(&Driver{}) }
 // Driver makes resources of kind http. The zero value is ready.
 type Driver struct{}
 
-var _ resources.Sharing = (*Driver)(nil)
+var (
+	_ resources.Sharing = (*Driver)(nil)
+	_ resources.Alike   = (*Driver)(nil)
+)
+
+// Alike implements resources.Alike.
+func (d *Driver) Alike() {}
 
 // Kind implements resources.Driver.
 func (d *Driver) Kind() string { return Kind }

@@ -262,7 +262,7 @@ func (sh *shard) answered(c *call, f *motan2.Frame, raw []byte) {
 	if f.Status != motan2.StatusNormal {
 		c.Outcome = resources.OutcomeError
 		if fault, code, ok := unserved(f); ok && c.kept() != nil {
-			sh.refused(c, fault, code, raw)
+			sh.refused(c, fault, code, f.Meta.Get(motan2.KeyUnsent) != nil, raw)
 			return
 		}
 	}
@@ -270,10 +270,10 @@ func (sh *shard) answered(c *call, f *motan2.Frame, raw []byte) {
 	sh.over(c)
 }
 
-// refused sends a call elsewhere that its server did not execute, or perhaps not. When it may not, the client gets the server's
-// own answer.
-func (sh *shard) refused(c *call, fault resources.Code, code int, raw []byte) {
-	c.Sent = resources.SentNothing
+// refused sends a call elsewhere that its server did not execute, or perhaps not. unreached: an agent in between says so, for servers
+// that never got it. When it may not go elsewhere, the client gets the server's own answer.
+func (sh *shard) refused(c *call, fault resources.Code, code int, unreached bool, raw []byte) {
+	c.Sent, c.Declined = resources.SentNothing, !unreached
 	if fault == resources.Unknown {
 		c.Sent = resources.SentSome
 	}

@@ -159,7 +159,7 @@ func (f *facts) reached(g *gtids) {
 // behind sends a read to the primary whose replica did not get there in time.
 func (s *session) behind(u *upstream) *resources.Fault {
 	c := &s.call
-	c.Sent = resources.SentNothing
+	c.Sent, c.Declined = resources.SentNothing, true
 	if to := s.r.writer(u.ep().GroupID); to != nil {
 		c.Redirect = to
 	}

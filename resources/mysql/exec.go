@@ -452,7 +452,7 @@ func (s *session) broke(u *upstream, err error) *resources.Fault {
 	}
 	var pre errPrelude
 	if errors.As(err, &pre) {
-		c.Sent = resources.SentNothing // what was executed was a read, and its answer is dropped
+		c.Sent, c.Declined = resources.SentNothing, true // what was executed was a read, and its answer is dropped
 		f := u.p.fault(resources.Unavailable, pre.Error())
 		f.Close = true // the client can only begin anew
 		return f

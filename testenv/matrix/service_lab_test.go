@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,6 +104,8 @@ type servicePlan struct {
 	plan      // noServers, config and loads are filled in
 	of        service
 	servers   int    // default 2
+	apart     bool   // each server is a group of its own: g0, in the agent's own data centre, and g1 and so on elsewhere
+	checks    string // how servers are checked; default: every: 500ms, timeout: 500ms
 	direct    bool   // the agent connects to the servers themselves: for rows that break servers, not connections
 	clients   int    // of the load, with a call at a time each; default: as package counted has it
 	echoes    bool   // the load has no calls but idempotent ones
@@ -145,13 +148,25 @@ func openService(t *testing.T, p servicePlan) *serviceLab {
 				endpoints[i] = p.host + endpoints[i][strings.LastIndexByte(endpoints[i], ':'):]
 			}
 		}
-		return l.head() + fmt.Sprintf(`  cache:
+		head, groups, settings := l.head(), p.of.group+`: { endpoints: ["`+strings.Join(endpoints, `", "`)+`"] }`, p.of.settings+p.settings
+		if p.apart {
+			head = strings.Replace(head, "agent:\n", "agent:\n  idc: idc0\n", 1)
+			var list []string
+			for i, e := range endpoints {
+				list = append(list, fmt.Sprintf(`g%d: { idc: idc%d, endpoints: [%q] }`, i, i, e))
+			}
+			groups = strings.Join(list, ", ")
+			if p.of.kind == "motan2" { // what callers ask for
+				settings += ", groups: { g0: " + p.of.group + " }"
+			}
+		}
+		return head + fmt.Sprintf(`  cache:
     kind: %s
     listen: {{addr "cache"}}
-    groups: { %s: { endpoints: ["%s"] } }
-    settings: { %s%s }
-    policy: { %sprobe: { every: 500ms, timeout: 500ms }, eject: { base: 500ms } }
-`, p.of.kind, p.of.group, strings.Join(endpoints, `", "`), p.of.settings, p.settings, p.more) + l.sideConfig()
+    groups: { %s }
+    settings: { %s }
+    policy: { %sprobe: { %s }, eject: { base: 500ms } }
+`, p.of.kind, groups, settings, p.more, cmp.Or(p.checks, "every: 500ms, timeout: 500ms")) + l.sideConfig()
 	}
 	p.loads = func(l *lab) loader {
 		c := counted.Config{Dial: p.of.dial, Address: l.addr, Rate: p.plan.load.Rate, Timeout: p.plan.load.Timeout, Echoes: p.echoes,
