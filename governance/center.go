@@ -36,6 +36,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Parse   config.Options // the kinds and filters that agents have
+
+	over func(store.Store) store.Store // of tests: what stands before the store; nil: nothing
 }
 
 // Center is a running centre. Make it with Open, run it with Run, which ends it.
@@ -81,6 +83,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Center, err error) {
 	}()
 	if z.store, err = openStore(ctx, c, o.Log); err != nil {
 		return nil, err
+	}
+	if o.over != nil {
+		z.store = o.over(z.store)
 	}
 	z.audit = audit.Wrap(z.store, audit.Options{Center: c.Name, File: filepath.Join(c.Data, "audit.head"), Log: o.Log})
 	start := audit.By(ctx, audit.Actor{Who: "center " + c.Name, What: "start"})

@@ -78,6 +78,11 @@ func LoadConfig(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("config: %w", err)
 	}
+	return parseConfig(path, data)
+}
+
+// parseConfig reads and checks the text of a file.
+func parseConfig(path string, data []byte) (Config, error) {
 	f := file{Center: DefaultConfig()}
 	if err := config.Decode(path, data, &f); err != nil {
 		return Config{}, err

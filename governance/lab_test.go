@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/store"
 	_ "github.com/sluice-mesh/sluice/resources/mysql"
 	_ "github.com/sluice-mesh/sluice/resources/redis"
 )
@@ -28,9 +29,15 @@ func opened(t *testing.T) *Center {
 
 func openedAt(t testing.TB, dir string) *Center {
 	t.Helper()
+	return openedOver(t, dir, nil)
+}
+
+// openedOver is openedAt with something before the store.
+func openedOver(t testing.TB, dir string, over func(store.Store) store.Store) *Center {
+	t.Helper()
 	c := DefaultConfig()
 	c.Listen, c.Data, c.Name = "127.0.0.1:0", dir, "c1"
-	z, err := Open(t.Context(), c, Options{Version: "test", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	z, err := Open(t.Context(), c, Options{Version: "test", Log: slog.New(slog.NewTextHandler(io.Discard, nil)), over: over})
 	if err != nil {
 		t.Fatal(err)
 	}

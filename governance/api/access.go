@@ -41,7 +41,9 @@ func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
 	}
 	expect := int64(-1)
 	if body.Revision != nil {
-		expect = *body.Revision
+		if expect = *body.Revision; expect < 0 {
+			return httpapi.Invalid("revision", "%d is no revision: it is the one that the user was read with, or 0 for a new user", expect)
+		}
 	}
 	name := r.PathValue("name")
 	u, err := s.Auth.PutUser(by(r, "change user", name, body.Why),
@@ -74,7 +76,7 @@ func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request) error {
 // gone answers a deletion.
 func (s *Server) gone(w http.ResponseWriter, err error) error {
 	if err != nil {
-		return err
+		return invalid(err)
 	}
 	s.hub.changed("access", "audit")
 	w.WriteHeader(http.StatusNoContent)

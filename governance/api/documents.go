@@ -244,7 +244,7 @@ type version struct {
 func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	list, err := s.Registry.History(r.Context(), r.PathValue("name"))
 	if err != nil {
-		return err
+		return invalid(err)
 	}
 	out := make([]version, 0, len(list))
 	for _, v := range list {
@@ -262,7 +262,7 @@ func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	d, err := s.Registry.At(r.Context(), name, n)
 	if err != nil {
-		return err
+		return invalid(err)
 	}
 	diff, err := s.sinceBefore(r.Context(), d)
 	if err != nil {
@@ -331,7 +331,7 @@ func draftOf(d registry.Draft) draft {
 func (s *Server) getDraft(w http.ResponseWriter, r *http.Request) error {
 	d, err := s.Registry.Draft(r.Context(), r.PathValue("name"))
 	if err != nil {
-		return err
+		return invalid(err)
 	}
 	w.Header().Set("ETag", etag(d.Revision))
 	httpapi.Reply(w, http.StatusOK, draftOf(d))
@@ -372,7 +372,7 @@ func (s *Server) deleteDraft(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.Registry.DiscardDraft(by(r, "discard draft", name, r.URL.Query().Get("why")), name); err != nil {
-		return err
+		return invalid(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -52,7 +52,8 @@ type Options struct {
 
 // isOurs reports whether an error has an answer of its own, and is not the client's mistake by default.
 func isOurs(err error) bool {
-	for _, known := range []error{store.ErrConflict, store.ErrNotFound, store.ErrClosed, auth.ErrUnauthorized} {
+	for _, known := range []error{store.ErrConflict, store.ErrNotFound, store.ErrClosed, store.ErrFailed, auth.ErrUnauthorized,
+		context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, known) {
 			return true
 		}

@@ -148,7 +148,10 @@ func (s *Server) explain(err error) error {
 		return refuse(httpapi.Changed, say.Of("changed.meanwhile", say.With{"problem": err.Error()}))
 	case errors.Is(err, store.ErrNotFound):
 		return httpapi.NotFound("%v", err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrFailed):
+		s.Log.Error("the store failed", "error", err)
+		return httpapi.Unavailable("%v", err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrClosed):
 		return httpapi.Unavailable("%v", err)
 	}
 	return err

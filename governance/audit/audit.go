@@ -149,7 +149,7 @@ func (l *Log) head(ctx context.Context) (int64, head, error) {
 	}
 	var h head
 	if err := json.Unmarshal(e.Value, &h); err != nil {
-		return 0, head{}, fmt.Errorf("audit: %s cannot be read, and nothing can be changed until it is restored: %w", headKey, err)
+		return 0, head{}, store.Failed(fmt.Errorf("audit: %s cannot be read, and nothing can be changed until it is restored: %w", headKey, err))
 	}
 	return e.Revision, h, nil
 }

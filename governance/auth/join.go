@@ -48,12 +48,28 @@ func (a *Auth) AddJoin(ctx context.Context, agent string, uses int, life time.Du
 	if uses < 0 || uses > MaxJoinUses {
 		return Join{}, "", fmt.Errorf("join token: %d uses: use 1 to %d", uses, MaxJoinUses)
 	}
+	if err := checkPatterns(agent); err != nil {
+		return Join{}, "", fmt.Errorf("join token: agent: %w", err)
+	}
 	id, text, hash := secret()
 	now := a.now().UTC()
 	j := Join{ID: id, Agent: agent, Left: uses, Hash: hash, Author: author, Created: now, Expires: now.Add(life)}
 	rev, err := a.put(ctx, "joins/"+id, j, 0)
 	j.Revision, j.Hash = rev, nil
 	return j, joinPrefix + id + "." + text + "." + a.ca.Hash(), err
+}
+
+// checkPatterns says which of several patterns, separated by commas, no agent's name can match. "" is for all agents.
+func checkPatterns(patterns string) error {
+	if patterns == "" {
+		return nil
+	}
+	for p := range strings.SplitSeq(patterns, ",") {
+		if err := checkName(strings.ReplaceAll(strings.TrimSpace(p), "*", "x")); err != nil {
+			return fmt.Errorf("no agent can be called as %.40q, since %w: write names such as web-1 or feed-*, with commas between", p, err)
+		}
+	}
+	return nil
 }
 
 // Joins lists join tokens, without hashes.

@@ -13,7 +13,19 @@ var (
 	ErrConflict  = errors.New("changed meanwhile")
 	ErrCompacted = errors.New("that revision is gone")
 	ErrClosed    = errors.New("the store is closed")
+	// ErrFailed is a failure of the store itself, and no mistake of whoever asks. After a Commit it may be open whether the changes
+	// were made.
+	ErrFailed = errors.New("the store failed")
 )
+
+// failure is an error that is ErrFailed.
+type failure struct{ error }
+
+func (f failure) Is(target error) bool { return target == ErrFailed }
+func (f failure) Unwrap() error        { return f.error }
+
+// Failed makes an error ErrFailed, with the text that it has.
+func Failed(err error) error { return failure{err} }
 
 // Entry is a key with its value. Values belong to the caller.
 type Entry struct {
@@ -88,7 +100,7 @@ type Store interface {
 	List(ctx context.Context, prefix string) ([]Entry, int64, error)
 	// Commit changes keys and returns the revision of the change, when it is safe on disk. A condition that does not hold is
 	// a *ConflictError, and nothing is changed. When the outcome is not known (the connection to etcd was lost), the error
-	// is none of ours.
+	// is ErrFailed.
 	Commit(ctx context.Context, t Txn) (int64, error)
 	// Watch sends what changes under a prefix after a revision, in order and without gaps, until ctx ends or the watch
 	// fails; then the channel is closed, and Err of the watch says why. A revision that was compacted gives ErrCompacted:

@@ -90,6 +90,9 @@ var textual = reflect.TypeFor[encoding.TextUnmarshaler]()
 // explain names the field where the decoder knows it.
 func explain(err error, into any, what string) *Error {
 	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) && typ.Field == "" {
+		return Invalid("", "the body is a JSON %s: send a %s as {...}, with %s", typ.Value, what, strings.Join(keysOf(reflect.TypeOf(into)), ", "))
+	}
 	if errors.As(err, &typ) {
 		hint := ""
 		if typ.Value == "number" && reflect.PointerTo(typ.Type).Implements(textual) {

@@ -113,7 +113,7 @@ func (s *Store) committer() {
 			continue
 		}
 		for _, r := range group {
-			r.answer <- answer{err: fmt.Errorf("%s is not written any more, since a write failed: %w; start the centre again", s.path, broken)}
+			r.answer <- answer{err: store.Failed(fmt.Errorf("%s is not written any more, since a write failed: %w; start the centre again", s.path, broken))}
 		}
 	}
 }
@@ -144,7 +144,7 @@ func (s *Store) apply(group []*request) (broken error) {
 			broken = err
 		}
 		for i := range answers {
-			answers[i] = answer{err: fmt.Errorf("write %s: %w", s.path, err)}
+			answers[i] = answer{err: store.Failed(fmt.Errorf("write %s: %w", s.path, err))}
 		}
 	default:
 		s.wakeAll()

@@ -277,7 +277,7 @@ func TestDiskFull(t *testing.T) {
 			rev = n
 		}
 	}
-	if refused == nil || !strings.Contains(refused.Error(), "no space left") || !strings.Contains(refused.Error(), s.path) {
+	if !errors.Is(refused, store.ErrFailed) || !strings.Contains(refused.Error(), "no space left") || !strings.Contains(refused.Error(), s.path) {
 		t.Fatalf("a full disk: error is %v", refused)
 	}
 	if _, now, err := s.List(t.Context(), ""); err != nil || now != rev {

@@ -107,7 +107,7 @@ func (s *Store) view(f func(*bbolt.Tx) error) error {
 	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return store.ErrClosed
 	case errors.Is(err, errDamaged):
-		return fmt.Errorf("%s: %w", s.path, err)
+		return store.Failed(fmt.Errorf("%s: %w", s.path, err))
 	}
 	return err
 }

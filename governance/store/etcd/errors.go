@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/sluice-mesh/sluice/governance/store"
 )
 
 // codeOf returns the grpc code of an error of the client.
@@ -44,8 +46,10 @@ func refused(err error) bool {
 	return false
 }
 
-// explain adds to an error of the client what to do about it.
-func (s *Store) explain(err error) error {
+// explain makes an error of the client store.ErrFailed, and adds what to do about it.
+func (s *Store) explain(err error) error { return store.Failed(s.advice(err)) }
+
+func (s *Store) advice(err error) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fmt.Errorf("%w: etcd is full; compact and defragment it and disarm its alarm, or raise --quota-backend-bytes", err)

@@ -57,6 +57,8 @@ func (l *load) commit(s *Store, key string) {
 		l.t.Errorf("%s was sent once and exists already: it was made twice", key)
 	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCompacted):
 		l.t.Errorf("%s: a commit without an answer has an error of the store: %v", key, err)
+	case !errors.Is(err, store.ErrFailed):
+		l.t.Errorf("%s: a commit without an answer is no failure of the store: %v", key, err)
 	default:
 		l.unknown[key] = true
 	}
