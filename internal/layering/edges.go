@@ -94,6 +94,10 @@ var edges = []edge{
 		Reason: "what starts servers and breaks connections for tests has no place in a program that people run",
 	},
 	{
+		From: "cmd", To: kinds + " agent/filter/*/... agent/discovery/*/...",
+		Reason: "a program that somebody extends has the same command line and chooses what it links",
+	},
+	{
 		From: "cmd/...", To: "testenv/...",
 		Reason: "what starts servers and breaks connections for tests has no place in a program that people run",
 	},
