@@ -25,7 +25,7 @@ type edge struct {
 
 const (
 	// commands are the programs: they may know everything.
-	commands = "cmd/... testenv/demo/... testenv/bench/... testenv/extension internal/tools/..."
+	commands = "cmd/... testenv/demo/... testenv/bench/... internal/tools/..."
 	// kinds are the drivers; the contract, resources itself, is not among them.
 	kinds = "resources/*/..."
 )
