@@ -118,6 +118,7 @@ func TestDriver(t *testing.T) {
 	expect("get k", "=1")
 	expect("get none", "-none")
 	expect("put k "+strings.Repeat("x", 2000), "!TOO_LARGE sluice: notes: the request is longer than 1KiB (filter longest)")
+	expect("put k "+strings.Repeat("x", 9000), "!TOO_LARGE sluice: notes: a line is longer than 8KiB (settings.longest)")
 	limit := verb("limit", "notes", "0/s", "--match", "op=put", "--why", "test")
 	expect("put k 2", "!LIMITED sluice: notes: over 0/s by command ")
 	expect("get k", "=1")

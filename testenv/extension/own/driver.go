@@ -52,13 +52,18 @@ func (driver) SettingsDoc() any { return &Settings{Longest: 64 << 10} }
 
 // Open implements resources.Driver.
 func (driver) Open(s resources.Settings, rt resources.Runtime) (resources.Resource, error) {
-	return &store{rt: rt, longest: int(s.(*Settings).Longest)}, nil
+	longest := s.(*Settings).Longest
+	r := &store{rt: rt, longest: int(longest)}
+	what := fmt.Sprintf("a line is longer than %v (settings.longest)", longest)
+	r.tooLong = r.AppendStop(nil, nil, &resources.Stop{Fault: resources.NewFault(resources.TooLarge, resources.FromClient, rt.Name(), what)})
+	return r, nil
 }
 
 // store is an open resource.
 type store struct {
 	rt      resources.Runtime
 	longest int
+	tooLong []byte // the answer to a line that is longer
 	clients resources.Clients
 }
 

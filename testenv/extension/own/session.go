@@ -29,11 +29,19 @@ func (r *store) Serve(conn net.Conn, s *resources.Session) {
 		in := bufio.NewReaderSize(c, r.longest)
 		for c.Wait() {
 			line, err := in.ReadSlice('\n')
+			long := err == bufio.ErrBufferFull
+			for err == bufio.ErrBufferFull {
+				_, err = in.ReadSlice('\n')
+			}
 			if err != nil {
-				return // the client left, the resource drains, or a line is too long
+				return // the client left, or the resource drains
 			}
 			c.Busy()
-			if _, err := c.Write(n.answer(string(line))); err != nil || r.rt.Boundary(s, nil) == resources.Drain {
+			answer := r.tooLong
+			if !long {
+				answer = n.answer(string(line))
+			}
+			if _, err := c.Write(answer); err != nil || r.rt.Boundary(s, nil) == resources.Drain {
 				return
 			}
 			n.leave((*resources.Endpoint).Gone)
