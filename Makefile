@@ -51,7 +51,7 @@ fuzz: ## every fuzz target for FUZZTIME each (make fuzz FUZZTIME=5m PKG=./protoc
 
 docs: ## the generated part of docs
 	@mkdir -p docs
-	@$(GO) run ./internal/tools/reference > docs/.reference.md.new && mv docs/.reference.md.new docs/reference.md
+	@$(GO) run ./cmd/sluice reference > docs/.reference.md.new && mv docs/.reference.md.new docs/reference.md
 	@$(GO) run ./internal/tools/dashboard > docs/.grafana.json.new && mv docs/.grafana.json.new docs/grafana.json
 
 deps: ## install the servers that the tests need (apt; silent when they are there)

@@ -106,7 +106,7 @@ func (fakeMesh) Apart(a, b resources.Declared) error {
 }
 
 func init() {
-	resources.RegisterRegistry("zookeeper")
+	resources.RegisterRegistry("zookeeper", false)
 	resources.Register(fakeMesh{})
 	resources.Register(fakeMySQL{})
 	resources.Register(fakeRedis{})

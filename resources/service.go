@@ -42,14 +42,26 @@ type Finder interface {
 var registries struct {
 	sync.Mutex
 	kinds []string // sorted
+	local []string // those of them that are a place on this machine
 }
 
-// RegisterRegistry adds a kind of registry that a [Group] may name.
-func RegisterRegistry(kind string) {
+// RegisterRegistry adds a kind of registry that a [Group] may name: servers, KIND://HOST:PORT, or, if local, a place on this machine,
+// KIND:///PATH.
+func RegisterRegistry(kind string, local bool) {
 	registries.Lock()
 	defer registries.Unlock()
 	registries.kinds = append(registries.kinds, kind)
 	slices.Sort(registries.kinds)
+	if local {
+		registries.local = append(registries.local, kind)
+	}
+}
+
+// LocalRegistry reports whether registries of a kind are places on this machine.
+func LocalRegistry(kind string) bool {
+	registries.Lock()
+	defer registries.Unlock()
+	return slices.Contains(registries.local, kind)
 }
 
 // Registries returns the kinds of registries that there are, sorted.
@@ -59,11 +71,22 @@ func Registries() []string {
 	return slices.Clone(registries.kinds)
 }
 
-// CheckRegistry checks the address of a registry: KIND://HOST:PORT,HOST:PORT/ROOT.
+// CheckRegistry checks the address of a registry: KIND://HOST:PORT,HOST:PORT/ROOT, or KIND:///PATH of a kind that is local.
 func CheckRegistry(text string) error {
 	kind, rest, ok := strings.Cut(text, "://")
 	if kinds := Registries(); !ok || !slices.Contains(kinds, kind) {
-		return fmt.Errorf("%q is no registry: write %s://HOST:PORT", text, strings.Join(kinds, "://HOST:PORT or "))
+		for i, k := range kinds {
+			if kinds[i] += "://HOST:PORT"; LocalRegistry(k) {
+				kinds[i] = k + ":///PATH"
+			}
+		}
+		return fmt.Errorf("%q is no registry: write %s", text, strings.Join(kinds, " or "))
+	}
+	if LocalRegistry(kind) {
+		if path, ok := strings.CutPrefix(rest, "/"); !ok || strings.Trim(path, "/") == "" {
+			return fmt.Errorf("%q names no place of a %s registry: write %s:///PATH", text, kind, kind)
+		}
+		return nil
 	}
 	hosts, _, _ := strings.Cut(rest, "/")
 	if strings.Contains(hosts, "@") {

@@ -150,8 +150,8 @@ func TestRegistriesThatCannotBe(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	resources.RegisterRegistry("zookeeper")
-	resources.RegisterRegistry("etcd")
+	resources.RegisterRegistry("zookeeper", false)
+	resources.RegisterRegistry("etcd", false)
 	for _, bad := range []string{"127.0.0.1:2181", "zoo://a:1", "zookeeper://", "zookeeper://a", "zookeeper://u:p@a:1", "zookeeper://a:1,b", "etcd://a:x"} {
 		if resources.CheckRegistry(bad) == nil {
 			t.Errorf("%s is taken", bad)

@@ -11,11 +11,11 @@ import (
 	"github.com/sluice-mesh/sluice/resources"
 )
 
-// Address is where a registry is, as config writes it: KIND://HOST:PORT,HOST:PORT/ROOT.
+// Address is where a registry is, as config writes it: KIND://HOST:PORT,HOST:PORT/ROOT, or KIND:///PATH.
 type Address struct {
 	Kind  string
-	Hosts []string // host:port each
-	Root  string   // without slashes around it; "" for the kind's own
+	Hosts []string // host:port each; none of a local kind
+	Root  string   // without slashes around it, "" for the kind's own; of a local kind the path, which begins with one
 }
 
 // ParseAddress reads an address that [resources.CheckRegistry] takes.
@@ -24,6 +24,9 @@ func ParseAddress(text string) (Address, error) {
 		return Address{}, err
 	}
 	kind, rest, _ := strings.Cut(text, "://")
+	if resources.LocalRegistry(kind) {
+		return Address{Kind: kind, Root: rest}, nil
+	}
 	hosts, root, _ := strings.Cut(rest, "/")
 	return Address{Kind: kind, Hosts: strings.Split(hosts, ","), Root: strings.Trim(root, "/")}, nil
 }
@@ -43,9 +46,14 @@ var openers struct {
 	byKind map[string]Opener
 }
 
-// RegisterKind adds a kind of registry, which config may name from then on. It is called from init functions and panics on a
-// duplicate.
-func RegisterKind(kind string, open Opener) {
+// RegisterKind adds a kind of registry that is made of servers, which config may name from then on. It is called from init functions
+// and panics on a duplicate.
+func RegisterKind(kind string, open Opener) { register(kind, open, false) }
+
+// RegisterLocalKind is RegisterKind for one that is a place on this machine, such as a directory: KIND:///PATH.
+func RegisterLocalKind(kind string, open Opener) { register(kind, open, true) }
+
+func register(kind string, open Opener, local bool) {
 	openers.Lock()
 	defer openers.Unlock()
 	if openers.byKind[kind] != nil {
@@ -55,7 +63,7 @@ func RegisterKind(kind string, open Opener) {
 		openers.byKind = make(map[string]Opener)
 	}
 	openers.byKind[kind] = open
-	resources.RegisterRegistry(kind)
+	resources.RegisterRegistry(kind, local)
 }
 
 // Open opens the source at an address.

@@ -8,7 +8,7 @@ import (
 
 // A group whose endpoints agents find in a registry needs none in the document.
 func TestGroupsOfARegistry(t *testing.T) {
-	resources.RegisterRegistry("zookeeper")
+	resources.RegisterRegistry("zookeeper", false)
 	bubble(t, func(t *testing.T, r *Registry) {
 		put(t, r, "feed", "kind: motan2\ngroups: { yf: { registry: 'zookeeper://10.0.0.1:2181' }, tc: { weight: 0, endpoints: ['10.0.0.2:8001'] }, gz: { endpoints: [] } }\n")
 		settled()

@@ -25,7 +25,7 @@ type edge struct {
 
 const (
 	// commands are the programs: they may know everything.
-	commands = "cmd/... testenv/demo/... testenv/bench/... testenv/extension internal/tools/..."
+	commands = "cmd/... testenv/demo/... testenv/bench/... internal/tools/..."
 	// kinds are the drivers; the contract, resources itself, is not among them.
 	kinds = "resources/*/..."
 )
@@ -92,6 +92,10 @@ var edges = []edge{
 	{
 		From: "...", Except: commands + " testenv/...", To: "testenv/...",
 		Reason: "what starts servers and breaks connections for tests has no place in a program that people run",
+	},
+	{
+		From: "cmd", To: kinds + " agent/filter/*/... agent/discovery/*/...",
+		Reason: "a program that somebody extends has the same command line and chooses what it links",
 	},
 	{
 		From: "cmd/...", To: "testenv/...",

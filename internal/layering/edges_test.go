@@ -231,29 +231,3 @@ func TestViolationsAreFound(t *testing.T) {
 		}
 	}
 }
-
-// The generated reference must know every kind and filter that people can use.
-func TestReferenceLinksWhatTheCommandLinks(t *testing.T) {
-	pkgs := modulePackages(t)
-	linked := func(command string) (found []string) {
-		for _, p := range pkgs {
-			if local(p.ImportPath) != command {
-				continue
-			}
-			for _, d := range p.Deps {
-				if matchAny(kinds+" agent/filter/...", d) {
-					found = append(found, local(d))
-				}
-			}
-		}
-		slices.Sort(found)
-		return found
-	}
-	want, got := linked("cmd/sluice"), linked("internal/tools/reference")
-	if len(want) == 0 {
-		t.Fatal("cmd/sluice links no kind and no filter: this rule would hold for nothing")
-	}
-	if !slices.Equal(want, got) {
-		t.Errorf("internal/tools/reference links\n%v\nand cmd/sluice\n%v", got, want)
-	}
-}

@@ -36,7 +36,7 @@ shell() {
 reference() {
 	local want
 	want=$(mktemp) || return 1
-	"$go" run ./internal/tools/reference >"$want" && diff -u --label docs/reference.md --label generated docs/reference.md "$want"
+	"$go" run ./cmd/sluice reference >"$want" && diff -u --label docs/reference.md --label generated docs/reference.md "$want"
 	local rc=$?
 	rm -f "$want"
 	[ $rc = 0 ] || echo 'fix: make docs'

@@ -41,6 +41,12 @@ func BuildModule(t TB, dir string) string {
 	return buildOnce(t, buildKey{dir: dir, pkg: "."})
 }
 
+// BuildModulePackage is BuildModule for a main package that is not at the module's root, such as "./sluice".
+func BuildModulePackage(t TB, dir, pkg string, race bool) string {
+	t.Helper()
+	return buildOnce(t, buildKey{dir: dir, pkg: pkg, race: race})
+}
+
 func buildOnce(t TB, key buildKey) string {
 	t.Helper()
 	v, _ := builds.LoadOrStore(key, new(buildResult))
@@ -71,7 +77,7 @@ func build(key buildKey) (string, error) {
 	}
 	name := strings.TrimPrefix(key.pkg, "github.com/sluice-mesh/sluice/")
 	if key.dir != "" {
-		name = strings.Trim(key.dir, "/")
+		name = strings.Trim(filepath.Join(key.dir, key.pkg), "/")
 	}
 	name = strings.ReplaceAll(name, "/", "-")
 	args := []string{"build"}

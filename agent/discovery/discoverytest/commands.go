@@ -88,6 +88,12 @@ func (l *lab) put(s discovery.Source, scope discovery.Scope, text string) {
 	}
 }
 
+func testNoCommands(l *lab) {
+	if _, ok := l.open().(discovery.Commander); ok {
+		l.Error("the source keeps commands: they are to be tested")
+	}
+}
+
 func testCommands(l *lab) {
 	a, b := l.open(), l.open()
 	group, app := discovery.Scope{Group: l.group}, discovery.Scope{Application: l.group}

@@ -16,6 +16,8 @@ type Back struct {
 	Open func(t *testing.T) discovery.Source
 	// Services is how many one agent announces and watches; default 500.
 	Services int
+	// NoCommands says that the source keeps no commands: it must be no Commander then.
+	NoCommands bool
 }
 
 // Run tests a source.
@@ -47,6 +49,9 @@ func Run(t *testing.T, b Back) {
 		{"Model", testModel},
 		{"ManyServices", testMany},
 	} {
+		if b.NoCommands && (c.name == "Commands" || c.name == "CommandsEnd") {
+			c.f = testNoCommands
+		}
 		t.Run(c.name, func(t *testing.T) {
 			l := &lab{T: t, back: b, group: fmt.Sprintf("g%d-%s", groups.Add(1), c.name)}
 			c.f(l)

@@ -1,4 +1,4 @@
-package main
+package cmd
 
 import (
 	"context"
@@ -46,6 +46,7 @@ type grammar struct {
 	Undo       undoCmd       `cmd:"" help:"Take a command back."`
 	Top        topCmd        `cmd:"" help:"Watch resources and endpoints live."`
 	Observe    observeCmd    `cmd:"" help:"Watch the calls of a resource live."`
+	Reference  referenceCmd  `cmd:"" help:"Print the reference of the config, with what this program has, as Markdown."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
 }
