@@ -75,7 +75,7 @@ func New(cfg *config.Config, o Options) (*Agent, error) {
 	a := &Agent{opt: o, log: o.Log, started: time.Now(), file: cfg, identity: cfg.Agent, registry: metrics.NewRegistry(metrics.Options{Outcomes: runtime.Outcomes()})}
 	a.registries = newRegistries(a.identity.Application, a.log)
 	a.console = newMotanConsole(a)
-	for _, step := range []func() error{a.openData, a.openRegistered, a.openSinks, a.openCenter, a.openLoops, a.openResources, a.openExports, a.openAdmin} {
+	for _, step := range []func() error{a.openData, a.openRegistered, a.openSinks, a.openCenter, a.openLoops, a.openResources, a.openExports, a.openGraphite, a.openAdmin} {
 		if err := step(); err != nil {
 			a.Close()
 			return nil, err
@@ -96,22 +96,15 @@ func (a *Agent) openData() (err error) {
 	return nil
 }
 
-// openSinks opens where metrics, logs and spans go.
-func (a *Agent) openSinks() (err error) {
+// openSinks opens where logs and spans go.
+func (a *Agent) openSinks() error {
 	a.revision = a.registry.Gauge(metrics.ConfigRevision, "")
 	a.sinks = filter.NewSinks(filter.SinkOptions{Log: a.log, Registry: a.registry, Spans: a.openSpans})
 	a.sampler = newSampler(a.registry)
 	a.pressure = pressure.Open(pressure.Options{
 		Limits: pressure.FindLimits(int64(a.identity.Memory)), Log: a.log, Metrics: a.registry, Shrink: a.shrink,
 	})
-	g := a.identity.Metrics.Graphite
-	if g == nil {
-		return nil
-	}
-	a.graphite, err = graphite.Open(a.registry, graphite.Options{
-		Address: g.Address, Dialect: g.Dialect, Every: g.Every.D(), Prefix: g.Prefix, Application: a.identity.Application, Log: a.log,
-	})
-	return err
+	return nil
 }
 
 // openExports opens the registries that exports are announced in. Nothing is announced as available yet.

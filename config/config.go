@@ -92,7 +92,7 @@ type GraphiteConfig struct {
 	Address string             `yaml:"address" json:"address" doc:"host:port of the plaintext listener" required:"true" reload:"restart"`
 	Every   resources.Duration `yaml:"every,omitempty" json:"every" doc:"time between two pushes" default:"10s" bounds:"1s to 10m" reload:"restart"`
 	Prefix  string             `yaml:"prefix,omitempty" json:"prefix" doc:"put before every metric name, without the dot between" reload:"restart"`
-	Dialect string             `yaml:"dialect,omitempty" json:"dialect" doc:"statsd writes the statsd-like lines of the Weibo agent" default:"graphite" bounds:"graphite, statsd" reload:"restart"`
+	Dialect string             `yaml:"dialect,omitempty" json:"dialect" doc:"statsd writes the lines of the Weibo agent (motan-go), with its names, by UDP" default:"graphite" bounds:"graphite, statsd" reload:"restart"`
 }
 
 // SetDefaults fills what is empty.

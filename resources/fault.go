@@ -62,15 +62,17 @@ func NewFault(code Code, src Source, resource, what string) *Fault {
 // Error makes a Fault an error.
 func (f *Fault) Error() string { return f.Code.String() + ": " + f.Text }
 
-// Outcome is how a call ended, as counted in metrics: ok, error (the upstream's own answer was an error), canceled (the
-// client left), or a fault's code.
+// Outcome is how a call ended, as counted in metrics: ok, error (the upstream's own answer was an error), failed (it was one that
+// the upstream's framework says, and not the service, where the protocol tells them apart), canceled (the client left), or a
+// fault's code.
 type Outcome uint8
 
 const (
 	OutcomeOK       Outcome = 0
 	OutcomeError    Outcome = Outcome(numCodes)
 	OutcomeCanceled Outcome = Outcome(numCodes) + 1
-	NumOutcomes             = int(numCodes) + 2
+	OutcomeFailed   Outcome = Outcome(numCodes) + 2
+	NumOutcomes             = int(numCodes) + 3
 )
 
 // OutcomeOf returns the outcome of a fault.
@@ -85,9 +87,14 @@ func (o Outcome) String() string {
 		return "error"
 	case o == OutcomeCanceled:
 		return "canceled"
+	case o == OutcomeFailed:
+		return "failed"
 	}
 	return Code(o).String()
 }
+
+// Answered reports whether the outcome is an answer of the upstream, whatever it says.
+func (o Outcome) Answered() bool { return o == OutcomeOK || o == OutcomeError || o == OutcomeFailed }
 
 // Failure reports whether the outcome says that the resource could not be reached or did not answer in time. An error
 // that the upstream itself answered is not one: the resource works.

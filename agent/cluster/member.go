@@ -77,7 +77,7 @@ func (m *Member) Sound() bool { return m.sound.Load() }
 // is no latency.
 func (m *Member) Done(o resources.Outcome, class resources.Class, latency, now int64) {
 	switch {
-	case o == resources.OutcomeOK || o == resources.OutcomeError:
+	case o.Answered():
 		if class != resources.ClassStream {
 			m.Observe(latency, now)
 		}

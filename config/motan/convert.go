@@ -191,12 +191,12 @@ func (c *converter) graphite() yaml.MapSlice {
 		c.note("metrics.graphite: metrics are pushed to one server, the first of %d", len(list))
 	}
 	out := yaml.MapSlice{{Key: "address", Value: net.JoinHostPort(g.text("host"), cmp.Or(g.text("port"), "2003"))}, {Key: "dialect", Value: "statsd"}}
-	if period := p.number("period"); period > 0 {
-		out = append(out, yaml.MapItem{Key: "every", Value: fmt.Sprintf("%ds", period)})
+	period := p.number("period")
+	if period <= 0 {
+		period = 5 // motan-go's default
 	}
-	if name := g.text("name"); name != "" {
-		c.note("metrics.graphite.name %s: names begin with agent.metrics.graphite.prefix here", name)
-	}
+	out = append(out, yaml.MapItem{Key: "every", Value: fmt.Sprintf("%ds", period)})
+	g.text("name") // of the connection; it is in no metric
 	return out
 }
 

@@ -21,11 +21,15 @@
 //	total_count error_count slow_count     calls, calls that did not end ok, calls the policy calls slow
 //	avg_time p50 p75 p95 p99 p999          milliseconds, with three decimals
 //
-// In the statsd dialect total_count, biz_error_count (the upstream answered an error), other_error_count, slow_count
-// and the ranges Less50ms, Less100ms, Less200ms, Less500ms, More500ms are `NAME:N|c`, quantiles up to p9999
-// `NAME:MS|kv` and avg_time `NAME:MS|ms`, with two decimals.
+// In the statsd dialect names and counts are those of motan-go v1.2.0's agent: ROLE is motan-client-agent or
+// motan-server-agent, RESOURCE the service and GROUP its group as callers name them (see Options.Name), HOST the address that
+// the agent sends from. total_count, biz_error_count (the upstream answered an error), other_error_count, slow_count (over
+// 200 ms) and the ranges Less50ms, Less100ms, Less200ms, Less500ms, More500ms are `NAME:N|c` where they are not zero, quantiles
+// up to p9999 `NAME:MS|kv` and avg_time `NAME:MS|ms`, with two decimals. The rows of motan-client-agent come a second time as
+// GROUP.cluster. Each half minute the agent's memory (MiB), cpu (percent), goroutine_count and
+// motan_server_connection_count come as motan-agent.APPLICATION.motan-stat.byhost.HOST.status.WHAT:N|kv.
 //
-// An operation without calls sends one row of zero counts, so that its line drops to zero, and nothing after that.
+// In plaintext an operation without calls sends one row of zero counts, so that its line drops to zero, and nothing after that.
 //
 // # Time
 //

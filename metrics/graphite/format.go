@@ -30,16 +30,33 @@ func level(s string) string {
 	return b.String()
 }
 
-// namer returns the function that builds names up to STAT.
-func (o *Options) namer() func(group, resource, op string) string {
-	front := level(o.Role) + "." + level(o.Application) + "."
+// namer returns the function that builds names up to STAT. Each row is sent under all of its names.
+func (o *Options) namer() func(group, resource, op string) []string {
+	if o.Dialect == Statsd {
+		return o.motanNames
+	}
+	return func(group, resource, op string) []string {
+		return []string{o.name(o.Role, level(group), resource, op)}
+	}
+}
+
+// name builds one name. All but the group, which may be two levels, are made levels.
+func (o *Options) name(role, group, service, op string) string {
+	front := ""
 	if o.Prefix != "" {
-		front = o.Prefix + "." + front
+		front = o.Prefix + "."
 	}
-	host := ".byhost." + level(o.Host) + "."
-	return func(group, resource, op string) string {
-		return front + level(group) + host + level(resource) + "." + level(op)
+	return front + level(role) + "." + level(o.Application) + "." + group + ".byhost." + level(o.Host) + "." + level(service) + "." + level(op)
+}
+
+// motanNames are those of motan-go's filter metrics and, for calls that are sent on, of its filter clusterMetrics.
+func (o *Options) motanNames(group, resource, op string) []string {
+	n := o.Name(resource, group)
+	names := []string{o.name(n.Role, level(n.Group), n.Service, op)}
+	if n.Role == ClientAgent {
+		names = append(names, o.name(n.Role, level(n.Group)+".cluster", n.Service, op))
 	}
+	return names
 }
 
 // quantile is one STAT for a share of calls.
@@ -55,6 +72,8 @@ var (
 	ranges     = []int64{50e6, 100e6, 200e6, 500e6}
 	rangeStats = []string{"Less50ms", "Less100ms", "Less200ms", "Less500ms"}
 )
+
+const slowRange = 2 // of ranges: what is above it is slow
 
 // batch is some whole lines.
 type batch struct {
@@ -74,12 +93,18 @@ type lines struct {
 	line    []byte
 }
 
-// row adds the lines of one name.
-func (l *lines) row(name string, s *metrics.CellSnapshot) {
-	if l.dialect == Statsd {
-		l.statsd(name, s)
-		return
+// row adds the lines of one row.
+func (l *lines) row(names []string, s *metrics.CellSnapshot) {
+	for _, name := range names {
+		if l.dialect == Statsd {
+			l.statsd(name, s)
+		} else {
+			l.plaintext(name, s)
+		}
 	}
+}
+
+func (l *lines) plaintext(name string, s *metrics.CellSnapshot) {
 	l.count(name, "total_count", s.Total())
 	l.count(name, "error_count", s.Errors())
 	l.count(name, "slow_count", s.Slow)
@@ -92,30 +117,44 @@ func (l *lines) row(name string, s *metrics.CellSnapshot) {
 	}
 }
 
+// statsd writes what motan-go counts: no zeros, and as slow what took more than 200 ms.
 func (l *lines) statsd(name string, s *metrics.CellSnapshot) {
 	if s.Total() == 0 {
-		return // a receiver of this dialect takes silence for zero
+		return
 	}
 	var biz uint64
 	if l.bizErr > 0 {
 		biz = s.Outcomes[l.bizErr]
 	}
-	l.count(name, "total_count", s.Total())
-	l.count(name, "biz_error_count", biz)
-	l.count(name, "other_error_count", s.Errors()-biz)
-	l.count(name, "slow_count", s.Slow)
 	upTo := make([]uint64, len(ranges))
 	s.Latency.Cumulative(ranges, upTo)
+	l.some(name, "total_count", s.Total())
+	l.some(name, "biz_error_count", biz)
+	l.some(name, "other_error_count", s.Errors()-biz)
+	l.some(name, "slow_count", s.Latency.Count-upTo[slowRange])
 	before := uint64(0)
 	for i, n := range upTo {
-		l.count(name, rangeStats[i], n-before)
+		l.some(name, rangeStats[i], n-before)
 		before = n
 	}
-	l.count(name, "More500ms", s.Latency.Count-before)
+	l.some(name, "More500ms", s.Latency.Count-before)
 	l.millis(name, "avg_time", s.Latency.Mean(), 2, "|ms")
 	for _, q := range append(quantiles, quantile{"p9999", 0.9999}) {
 		l.millis(name, q.stat, s.Latency.Quantile(q.q), 2, "|kv")
 	}
+}
+
+// some is count where silence stands for zero.
+func (l *lines) some(name, stat string, n uint64) {
+	if n > 0 {
+		l.count(name, stat, n)
+	}
+}
+
+// gauge adds a value of a moment, of the statsd dialect.
+func (l *lines) gauge(name string, v int64) {
+	l.line = strconv.AppendInt(append(append(l.line[:0], name...), ':'), v, 10)
+	l.end("|kv")
 }
 
 func (l *lines) count(name, stat string, n uint64) {

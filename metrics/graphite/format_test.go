@@ -79,7 +79,7 @@ func TestPlaintextRow(t *testing.T) {
 }
 
 func TestStatsdRow(t *testing.T) {
-	o := options(t, Options{Dialect: Statsd, Role: "motan-client-agent"})
+	o := options(t, Options{Dialect: Statsd})
 	reg := newRegistry()
 	c := reg.Resource("com.weibo.HelloService", "motan2").Cell("motan-demo-rpc", "hello", "other")
 	in := newIntervals(reg, o.namer())
@@ -87,9 +87,13 @@ func TestStatsdRow(t *testing.T) {
 		outcome uint8
 		ms      int64
 	}{{0, 10}, {0, 70}, {3, 150}, {2, 300}, {1, 700}, {0, 900}} {
-		c.Done(call.outcome, call.ms*1e6, call.ms > 200, 1, 1)
+		c.Done(call.outcome, call.ms*1e6, call.ms > 50, 1, 1) // the policy calls others slow
 	}
 	got := render(t, in, o)
+	if !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, ".motan-demo-rpc.cluster.byhost.") }) {
+		t.Error("no lines of the cluster")
+	}
+	got = slices.DeleteFunc(got, func(l string) bool { return strings.Contains(l, ".motan-demo-rpc.cluster.byhost.") })
 	name := "motan-client-agent.feed_web.motan-demo-rpc.byhost.10_77_1_2.com_weibo_HelloService.hello."
 	for _, want := range []string{
 		"total_count:6|c", "biz_error_count:1|c", "other_error_count:2|c", "slow_count:3|c",
@@ -113,6 +117,29 @@ func TestStatsdRow(t *testing.T) {
 	}
 	if got = render(t, in, o); !slices.Equal(got, []string{""}) {
 		t.Errorf("idle interval:\n%s", strings.Join(got, "\n"))
+	}
+	c.Done(0, 10e6, false, 1, 1)
+	if got = render(t, in, o); slices.ContainsFunc(got, func(l string) bool { return strings.HasSuffix(l, ":0|c") }) {
+		t.Errorf("counts of nothing:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// A name follows the configuration, and what was counted under the old one is not sent again.
+func TestNamesFollow(t *testing.T) {
+	service := "a"
+	o := options(t, Options{Dialect: Statsd, Name: func(_, group string) Name { return Name{ServerAgent, group, service} }})
+	reg := newRegistry()
+	c := reg.Resource("r", "motan2").Cell("g", "hello", "other")
+	in := newIntervals(reg, o.namer())
+	for _, service = range []string{"a", "b"} {
+		c.Done(0, 1e6, false, 1, 1)
+		got := render(t, in, o)
+		if want := "motan-server-agent.feed_web.g.byhost.10_77_1_2." + service + ".hello.total_count:1|c"; got[0] != want || len(got) != 9 {
+			t.Errorf("got\n%s\nwant %s and 8 more", strings.Join(got, "\n"), want)
+		}
+	}
+	if len(in.rows) != 1 || len(in.names) != 1 || len(in.cells) != 1 {
+		t.Errorf("%d rows, %d names, %d cells", len(in.rows), len(in.names), len(in.cells))
 	}
 }
 

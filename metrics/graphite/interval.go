@@ -9,19 +9,19 @@ import (
 // intervals turns the ever-growing counts of cells into those of one interval. One goroutine uses it.
 type intervals struct {
 	registry *metrics.Registry
-	name     func(group, resource, op string) string // everything before STAT
+	name     func(group, resource, op string) []string // everything before STAT, at least one
 
 	cells map[*metrics.Cell]*counted
-	rows  []*row // in the order in which they were first seen
-	names map[string]*row
-	turn  uint64 // counts calls of next
+	rows  []*row          // in the order in which they were first seen
+	names map[string]*row // by the first of each
+	turn  uint64          // counts calls of next
 
 	now, sum metrics.CellSnapshot // scratch
 }
 
-// row is what is sent under one name.
+// row is what is sent under one name, or several.
 type row struct {
-	name   string
+	names  []string
 	cells  []*counted
 	active bool // had calls in the last interval
 }
@@ -29,24 +29,27 @@ type row struct {
 // counted is a cell with what was sent of it.
 type counted struct {
 	cell *metrics.Cell
+	row  *row
 	sent metrics.CellSnapshot
 	turn uint64 // when the registry last had it
 }
 
-func newIntervals(r *metrics.Registry, name func(group, resource, op string) string) *intervals {
+func newIntervals(r *metrics.Registry, name func(group, resource, op string) []string) *intervals {
 	return &intervals{registry: r, name: name, cells: map[*metrics.Cell]*counted{}, names: map[string]*row{}}
 }
 
-// next calls emit for each name that has calls since the last next, and once with an empty snapshot for one that had
+// next calls emit for each row that has calls since the last next, and once with an empty snapshot for one that had
 // calls before and has none now. The snapshot is valid during emit only.
-func (in *intervals) next(emit func(name string, s *metrics.CellSnapshot)) {
+func (in *intervals) next(emit func(names []string, s *metrics.CellSnapshot)) {
 	in.turn++
 	in.registry.Each(func(m *metrics.Resource) {
 		m.Each(func(group, op, _ string, c *metrics.Cell) {
 			t := in.cells[c]
 			if t == nil {
-				t = in.add(c, in.name(group, m.Name(), op))
+				t = &counted{cell: c}
+				in.cells[c] = t
 			}
+			in.place(t, in.name(group, m.Name(), op))
 			t.turn = in.turn
 		})
 	})
@@ -61,23 +64,28 @@ func (in *intervals) next(emit func(name string, s *metrics.CellSnapshot)) {
 		}
 		active := in.sum.Total() > 0
 		if active || r.active {
-			emit(r.name, &in.sum)
+			emit(r.names, &in.sum)
 		}
 		r.active = active
 	}
 }
 
-func (in *intervals) add(c *metrics.Cell, name string) *counted {
-	t := &counted{cell: c}
-	in.cells[c] = t
-	r := in.names[name]
+// place puts a cell into the row of its names, which a change of the configuration may have changed.
+func (in *intervals) place(t *counted, names []string) {
+	if t.row != nil && slices.Equal(t.row.names, names) {
+		return
+	}
+	if t.row != nil {
+		t.row.cells = slices.DeleteFunc(t.row.cells, func(o *counted) bool { return o == t })
+	}
+	r := in.names[names[0]]
 	if r == nil {
-		r = &row{name: name}
-		in.names[name] = r
+		r = &row{names: names}
+		in.names[names[0]] = r
 		in.rows = append(in.rows, r)
 	}
+	t.row = r
 	r.cells = append(r.cells, t)
-	return t
 }
 
 // sweep forgets the cells of a row that the registry has no more, and reports whether none is left.
@@ -92,6 +100,6 @@ func (in *intervals) sweep(r *row) bool {
 	if len(r.cells) > 0 {
 		return false
 	}
-	delete(in.names, r.name)
+	delete(in.names, r.names[0])
 	return true
 }

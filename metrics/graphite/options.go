@@ -14,8 +14,21 @@ import (
 // The dialects.
 const (
 	Plaintext = "graphite" // NAME VALUE EPOCH, over TCP
-	Statsd    = "statsd"   // NAME:VALUE|TYPE, over UDP
+	Statsd    = "statsd"   // NAME:VALUE|TYPE, over UDP, with the names that motan-go's agent gives
 )
+
+// Roles of an agent in the statsd dialect.
+const (
+	ClientAgent = "motan-client-agent" // calls that it sends on for applications
+	ServerAgent = "motan-server-agent" // calls that it hands to a service beside it
+)
+
+// Name is what the calls of a group of a resource are called in the statsd dialect.
+type Name struct {
+	Role    string // ClientAgent or ServerAgent
+	Group   string // as callers name it
+	Service string
+}
 
 // Options configure a [Sink].
 type Options struct {
@@ -25,9 +38,11 @@ type Options struct {
 	Every   time.Duration // length of an interval, from 1 s; default 10 s
 
 	Prefix      string // levels put before each name, such as "mesh.prod"; default none
-	Role        string // first level of the name; default sluice-agent
+	Role        string // first level of the name; default sluice-agent; not of the statsd dialect
 	Application string // who calls; default: Host
-	Host        string // this machine; default: the system's host name
+	Host        string // this machine; default: the system's host name, and in the statsd dialect the address that it sends from
+	// Name is asked in the statsd dialect, from the sink's goroutine; default: ClientAgent, and the names as they are.
+	Name func(resource, group string) Name
 
 	Buffer int          // bytes of lines kept while the server is away; default 4 MiB
 	Log    *slog.Logger // says when the connection is lost and when it is back; default: nowhere
@@ -87,15 +102,18 @@ func (o *Options) fill() error {
 			return fmt.Errorf("prefix %q: use letters, digits, hyphens and underscores, with single dots between levels", o.Prefix)
 		}
 	}
-	if o.Host == "" {
+	if o.Host == "" && o.Dialect == Plaintext {
 		host, err := os.Hostname()
 		if err != nil || host == "" {
 			return errors.Join(errors.New("the system has no host name: give one"), err)
 		}
 		o.Host = host
 	}
-	if o.Application == "" {
+	if o.Application == "" && o.Dialect == Plaintext {
 		o.Application = o.Host
+	}
+	if o.Name == nil {
+		o.Name = func(resource, group string) Name { return Name{ClientAgent, group, resource} }
 	}
 	if o.Role == "" {
 		o.Role = "sluice-agent"

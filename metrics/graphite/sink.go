@@ -1,9 +1,11 @@
 package graphite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -40,7 +42,7 @@ func Open(r *metrics.Registry, o Options) (*Sink, error) {
 	var run sync.WaitGroup
 	run.Go(func() {
 		defer close(s.drained)
-		s.collect(r)
+		s.collect(ctx, r)
 	})
 	sender := &sender{opt: &s.opt, queue: s.queue, closing: s.closing, drained: s.drained}
 	run.Go(func() { sender.run(ctx) })
@@ -66,11 +68,12 @@ func (s *Sink) Close(ctx context.Context) error {
 	}
 }
 
-// collect puts the lines of each interval into the queue.
-func (s *Sink) collect(r *metrics.Registry) {
+// collect puts the lines of each interval into the queue. While the machine's own address is not known, calls add up.
+func (s *Sink) collect(ctx context.Context, r *metrics.Registry) {
 	in := newIntervals(r, s.opt.namer())
 	out := &lines{dialect: s.opt.Dialect, size: s.opt.batch(), put: s.queue.put, bizErr: slices.Index(r.Outcomes(), "error")}
 	jitter := rand.N(s.opt.Every / 4)
+	self := &status{opt: &s.opt, registry: r, started: time.Now()}
 	end := s.after(time.Time{}, jitter)
 	timer := time.NewTimer(time.Until(end.Add(jitter)))
 	defer timer.Stop()
@@ -81,11 +84,37 @@ func (s *Sink) collect(r *metrics.Registry) {
 			last = true
 		}
 		out.stamp = " " + strconv.FormatInt(end.Unix(), 10)
-		in.next(out.row)
-		out.flush()
+		if s.located(ctx) {
+			in.next(out.row)
+			if s.opt.Dialect == Statsd {
+				self.say(out, time.Now())
+			}
+			out.flush()
+		}
 		end = s.after(end, jitter)
 		timer.Reset(time.Until(end.Add(jitter)))
 	}
+}
+
+// located reports whether Options.Host is known. It is, where nothing is written, the address of this machine on the way to the
+// server, as motan-go has it.
+func (s *Sink) located(ctx context.Context) bool {
+	if s.opt.Host == "" {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		c, err := s.opt.Dial(ctx, "udp", s.opt.Address) // which sends nothing
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		host, _, err := net.SplitHostPort(c.LocalAddr().String())
+		if err != nil {
+			return false
+		}
+		s.opt.Host = host
+	}
+	s.opt.Application = cmp.Or(s.opt.Application, s.opt.Host)
+	return true
 }
 
 // after returns the end of the interval that follows the one that ended at end: the next multiple of Every that is

@@ -260,7 +260,9 @@ func (sh *shard) answered(c *call, f *motan2.Frame, raw []byte) {
 	c.Now, c.RespBytes = sh.loop.Now(), int64(len(raw))
 	c.Outcome = resources.OutcomeOK
 	if f.Status != motan2.StatusNormal {
-		c.Outcome = resources.OutcomeError
+		if c.Outcome = resources.OutcomeError; !business(f) {
+			c.Outcome = resources.OutcomeFailed
+		}
 		if fault, code, ok := unserved(f); ok && c.kept() != nil {
 			sh.refused(c, fault, code, f.Meta.Get(motan2.KeyUnsent) != nil, raw)
 			return

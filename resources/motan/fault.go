@@ -93,6 +93,12 @@ func (c *call) appendFixed(dst []byte, st *resources.Stop) ([]byte, error) {
 	return motan2.Append(dst, h, nil, body), nil
 }
 
+// business reports whether an exception is the service's own word, and not that of a framework or an agent around it.
+func business(answer *motan2.Frame) bool {
+	_, kind := motan2.ParseException(answer.Meta.Get(motan2.KeyException))
+	return kind == motan2.Biz
+}
+
 // unserved reports whether an exception says that the request which it answers was not served, and whether that is because no
 // server executed it, or because nobody knows. No server did when it had no thread for it, when it does not have the service at
 // all, and when an agent in between says so. An agent in between that lost the connection to the server does not know.

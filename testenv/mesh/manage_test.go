@@ -131,7 +131,46 @@ func (p *plane) exported(available bool) {
 	})
 }
 
-// The requests of Java's registry "weibomesh", which Maven does not have: register, subscribe, unregister. A service of Java is
+// Java's own registry "weibomesh": a server registers with our agent, is found by others and by a client that subscribes in the same
+// way, and is there when the agent was killed and is back, though the registry says nothing again. Both go on to send heartbeats to
+// the agent's forward address. A server that goes away in good order takes its service back.
+func TestJavaRegistersByItself(t *testing.T) {
+	t.Parallel()
+	p := startPlane(t)
+	through := motan.Weibomesh(p.forward, p.Admin, p.zk)
+	known := func(n int, when string) {
+		t.Helper()
+		server.Wait(t, 20*time.Second, fmt.Sprintf("%d to be known %s", n, when), func() error {
+			code, text := p.ask("GET", "/registry/list", "")
+			if code != 200 || strings.Count(text, motan.Service+`"`) != n {
+				return fmt.Errorf("the list: %d %s", code, text)
+			}
+			return nil
+		})
+	}
+	s := motan.Serve(t, motan.Server{Peer: motan.Java, Registry: through})
+	known(1, "at first") // it asks in the background
+	p.exported(true)
+	outside := motan.Dial(t, motan.Client{Registry: motan.ZooKeeper(p.zk)})
+	reaches(t, outside)
+	is(t, outside, motan.Name(), s.Name)
+	inside := motan.Dial(t, motan.Client{Peer: motan.Java, Registry: through})
+	reaches(t, inside)
+	exercise(t, inside, s.Name)
+	known(2, "with the client")
+
+	p.Kill()
+	p.Restart()
+	p.exported(true)
+	known(2, "after a restart")
+	reaches(t, inside)
+	reaches(t, outside)
+
+	s.Stop()
+	known(1, "when the service is taken back")
+}
+
+// The requests of Java's registry "weibomesh", by hand: register, which it repeats, subscribe, unregister. A service of Java is
 // reached through the agent by others and by PHP, which subscribes by itself too, drains when it is taken back, and what was
 // registered survives a restart of the agent.
 func TestRequestsOfWeibomesh(t *testing.T) {

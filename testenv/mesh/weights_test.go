@@ -24,6 +24,18 @@ resources:
     settings: { service: sluice.testenv.PeerService }
     groups: { testenv: { endpoints: ["{{.heavy}}", "{{.plain}}"] } }
     policy: { timeout: 3s, balance: random, probe: { every: 200ms } }
+  deaf:
+    kind: motan2
+    listen: {{addr "deaf"}}
+    settings: { service: sluice.testenv.PeerService, weights: false }
+    groups: { testenv: { endpoints: ["{{.heavy}}", "{{.plain}}"] } }
+    policy: { timeout: 3s, balance: random, probe: { every: 200ms } }
+  told:
+    kind: motan2
+    listen: {{addr "told"}}
+    settings: { service: sluice.testenv.PeerService }
+    groups: { testenv: { endpoints: [{ address: "{{.heavy}}", weight: 70 }, "{{.plain}}"] } }
+    policy: { timeout: 3s, balance: random, probe: { every: 200ms } }
   local:
     kind: motan2
     listen: {{.export}}
@@ -32,7 +44,8 @@ resources:
     policy: { timeout: 3s, probe: { every: 200ms } }
 `
 
-// The weight that a server of motan-go, or its agent, says of itself while it runs is followed, and motan-go's agent follows the one
+// The weight that a server of motan-go, or its agent, says of itself while it runs is followed, except where the config says not to
+// or has a weight of its own, and motan-go's agent follows the one
 // that an application has this agent say.
 func TestDynamicWeights(t *testing.T) {
 	t.Parallel()
@@ -42,11 +55,11 @@ func TestDynamicWeights(t *testing.T) {
 	a := server.Start(t, server.Agent{Config: weighing, Vars: map[string]string{
 		"heavy": theirs.Export, "plain": plain.Addr, "local": heavy.Addr, "export": export,
 	}})
-	weight := func(want int, from string) {
+	weighs := func(resource string, want int, from string) {
 		t.Helper()
-		server.Wait(t, 20*time.Second, fmt.Sprintf("a weight of %d from %q", want, from), func() error {
+		server.Wait(t, 20*time.Second, fmt.Sprintf("%s: a weight of %d from %q", resource, want, from), func() error {
 			var list struct{ Endpoints []admin.Endpoint }
-			status, text, err := a.Call("GET", "/v1/resources/peers/endpoints", "")
+			status, text, err := a.Call("GET", "/v1/resources/"+resource+"/endpoints", "")
 			if err != nil || status != 200 || json.Unmarshal([]byte(text), &list) != nil {
 				return fmt.Errorf("%d %v %s", status, err, text)
 			}
@@ -58,12 +71,18 @@ func TestDynamicWeights(t *testing.T) {
 			return fmt.Errorf("the endpoints are %s", text)
 		})
 	}
+	weight := func(want int, from string) {
+		t.Helper()
+		weighs("peers", want, from)
+	}
 	ours := map[string]*motan.ClientProcess{"ours": motan.Dial(t, motan.Client{Peer: motan.PHP, Registry: motan.Direct(a.Addr("peers"))})}
 	weight(100, "")
 	awaitShare(t, "nobody said anything", ours, heavy.Name, 0.5)
 	theirs.Manage("/meta/update?META_WEIGHT=40", "")
 	weight(400, "server")
 	awaitShare(t, "a weight", ours, heavy.Name, 0.8)
+	weighs("deaf", 100, "")      // by now it would have heard it: it asks as often
+	weighs("told", 70, "config") // the config goes before
 	theirs.Manage("/meta/delete?key=META_WEIGHT", "")
 	weight(100, "")
 

@@ -25,6 +25,7 @@ type Agent struct {
 	Exports  []Export // local services that it serves to others
 	Filters  string   // default Filters; "-" for none
 	Registry Registry // where it says that it is there itself; default nowhere
+	Graphite string   // where it sends its metrics by UDP, each second; default nowhere
 	// NoAvailable leaves what it exports registered as not available: see AgentProcess.SetAvailable.
 	NoAvailable bool
 }
@@ -141,8 +142,12 @@ func (a Agent) config(p *AgentProcess) map[string]any {
 		s["provider"] = Motan2
 		services[fmt.Sprint("service", i)] = s
 	}
-	return map[string]any{"motan-agent": agent, "motan-registry": registries, "motan-refer": refers, "motan-service": services,
-		"metrics": map[string]any{"period": 1}}
+	metrics := map[string]any{"period": 1}
+	if a.Graphite != "" {
+		host, _, _ := strings.Cut(a.Graphite, ":")
+		metrics["graphite"] = []any{map[string]any{"host": host, "port": port(a.Graphite), "name": "test"}}
+	}
+	return map[string]any{"motan-agent": agent, "motan-registry": registries, "motan-refer": refers, "motan-service": services, "metrics": metrics}
 }
 
 func port(addr string) int {

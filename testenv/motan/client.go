@@ -96,6 +96,7 @@ func Dial(t server.TB, c Client) *ClientProcess {
 		conf.Serialization = usual(conf.Protocol)
 	}
 	cmd := command(t, c.Peer, c.Program, "client", conf)
+	cmd.Env = c.Registry.env()
 	in, out := cmd.Pipes(t)
 	p := &ClientProcess{Peer: c.Peer, t: t, in: in, waiting: map[int64]chan answer{0: make(chan answer, 1)}}
 	p.Process = server.Start(t, server.Program{Kind: "motan-" + string(c.Peer) + "-client", Command: cmd})

@@ -54,6 +54,9 @@
 //     server is off.
 //   - Its Consul registry is 1.2.4, of which the jar alone is to be had. It reads a group every half second here (30 s by default),
 //     and sets its check within 2 s of being available.
+//   - Its registry weibomesh is 1.2.4 as well, the jar alone. It registers in the background, tries three times, does so once, and not again
+//     when the agent comes back; what it says it does is in the agent's hands from then on. While heartbeats to the agent fail, its
+//     clients call the servers that the registry behind the agent has.
 //   - It takes 127.0.0.1 for a mistake when it registers; getLocalHostAddress is overridden. Hessian2 runs on Java 17 with
 //     --add-opens.
 //   - A server exported with motan2 answers both versions, each in its own, but Motan1 in the server's serialization

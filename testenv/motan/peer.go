@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
@@ -34,6 +35,8 @@ type Registry struct {
 	Protocol string `json:"protocol"`
 	Address  string `json:"address"`
 	Proxy    string `json:"proxy,omitempty"`
+
+	manage string // of weibomesh: port of the agent's management interface
 }
 
 // Direct is no registry: a client is given the addresses of servers, or of an agent, itself.
@@ -62,6 +65,21 @@ func Consul(c *server.ConsulServer) Registry {
 // is the registry that the agent is to use for them.
 func Mesh(address, proxy string) Registry {
 	return Registry{Protocol: "mesh", Address: address, Proxy: proxy}
+}
+
+// Weibomesh is an agent that servers and clients of Java ask for everything: its registry of this name sends heartbeats and calls to
+// the address forward, and asks the management interface at manage, of the same host. The agent is to use z.
+func Weibomesh(forward, manage string, z *server.ZooKeeperServer) Registry {
+	_, port, _ := strings.Cut(manage, ":")
+	return Registry{Protocol: "weibomesh", Address: forward, Proxy: z.Addr, manage: port}
+}
+
+// env is what a program that uses the registry has in its environment.
+func (r Registry) env() []string {
+	if r.manage == "" {
+		return nil
+	}
+	return []string{"MESH_MPORT=" + r.manage}
 }
 
 // command is how a peer's program is started: what follows it is a verb and JSON. The program of motan-go is built unless it is

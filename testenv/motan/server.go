@@ -69,9 +69,11 @@ func Serve(t server.TB, s Server) *ServerProcess {
 		c.Registry = Direct()
 	}
 	p := &ServerProcess{Addr: c.Address, Name: c.Name}
+	cmd := command(t, s.Peer, "", "server", c)
+	cmd.Env = c.Registry.env()
 	p.Process = server.Start(t, server.Program{
 		Kind:    "motan-" + string(s.Peer),
-		Command: command(t, s.Peer, "", "server", c),
+		Command: cmd,
 		Ready:   func(p *server.Process) error { return ready(p, c.Address) },
 	})
 	return p

@@ -116,9 +116,11 @@ func (f *Filter) OnDone(c *resources.Call) {
 
 // verdicts says what each outcome means for a circuit.
 var verdicts = func() (t [resources.NumOutcomes]verdict) {
-	t[resources.OutcomeOK], t[resources.OutcomeError] = good, good
 	for o := range t {
-		if resources.Outcome(o).Failure() {
+		switch o := resources.Outcome(o); {
+		case o.Answered():
+			t[o] = good
+		case o.Failure():
 			t[o] = bad
 		}
 	}

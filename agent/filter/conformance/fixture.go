@@ -152,7 +152,7 @@ func (f *Fixture) End(c *resources.Call, stop *resources.Stop, o resources.Outco
 		return
 	}
 	c.Outcome, c.Endpoint, c.Routed, c.RespBytes = o, f.Endpoints[0], c.Start, 128
-	if o != resources.OutcomeOK && o != resources.OutcomeError {
+	if !o.Answered() {
 		c.Fault = upstreamFault
 	}
 }

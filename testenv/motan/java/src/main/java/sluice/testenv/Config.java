@@ -22,6 +22,7 @@ public final class Config {
     public static final class Registry {
         public String protocol;
         public String address;
+        public String proxy; // of weibomesh: host:port of the ZooKeeper server that the agent is to use
     }
 
     RegistryConfig registryConfig(boolean server) {
@@ -35,6 +36,16 @@ public final class Config {
         r.setRegistrySessionTimeout(registry.protocol.equals("consul") ? 500 : 4000); // for Consul, the pause before each reading
         r.setConnectTimeout(20000); // it tries once
         r.setCheck("true");
+        if (registry.protocol.equals("weibomesh")) { // its port of the manage interface is MESH_MPORT, in the environment
+            RegistryConfig behind = new RegistryConfig();
+            behind.setRegProtocol("zk");
+            behind.setAddress(registry.proxy);
+            behind.setRegistrySessionTimeout(4000);
+            behind.setConnectTimeout(20000);
+            r.setProxyRegistry(behind);
+            r.setDynamic(true);
+            r.setRegistrySessionTimeout(1000); // the pause between heartbeats
+        }
         return r;
     }
 

@@ -52,6 +52,16 @@ public final class Peer {
         service.setExport(config.protocol + ":" + config.address.substring(config.address.indexOf(':') + 1));
         service.export();
         MotanSwitcherUtil.setSwitcherValue(MotanConstants.REGISTRY_HEARTBEAT_SWITCHER, true);
+        if (config.registry.protocol.equals("weibomesh")) {
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+                service.unexport();
+                try {
+                    Thread.sleep(2000); // its request is made by a thread of the registry's, which nobody can wait for
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                }
+            }));
+        }
         System.err.println("ready " + ProcessHandle.current().pid());
         Thread.currentThread().join();
     }
