@@ -42,11 +42,7 @@ func (v *userListCmd) Run(h *host) error {
 		for _, r := range u.Roles {
 			roles = append(roles, r.String())
 		}
-		seen := "never"
-		if !u.Seen.IsZero() {
-			seen = u.Seen.Local().Format(time.DateTime)
-		}
-		t.Row(u.Name, strings.Join(roles, ", "), seen)
+		t.Row(u.Name, strings.Join(roles, ", "), timeOr(u.Seen, "never"))
 	}
 	return t.Write(h.stdout, h.style())
 }
@@ -178,6 +174,78 @@ type secretRemoveCmd struct {
 
 // Run removes a secret.
 func (v *secretRemoveCmd) Run(h *host) error { return v.remove(h, "/v1/secrets/", v.Name, v.Why) }
+
+type tokenListCmd struct{ centerRemote }
+
+// Run lists tokens.
+func (v *tokenListCmd) Run(h *host) error {
+	var out struct {
+		Tokens []struct {
+			ID, Name, Author string
+			Roles            []grant
+			Expires          time.Time
+		}
+	}
+	if err := v.do(http.MethodGet, "/v1/tokens", nil, nil, &out); err != nil {
+		return err
+	}
+	t := cli.NewTable("ID", "NAME", "ROLES", "BY", "UNTIL")
+	for _, x := range out.Tokens {
+		var roles []string
+		for _, r := range x.Roles {
+			roles = append(roles, r.String())
+		}
+		t.Row(x.ID, x.Name, strings.Join(roles, ", "), x.Author, timeOr(x.Expires, "removed"))
+	}
+	return t.Write(h.stdout, h.style())
+}
+
+type tokenRemoveCmd struct {
+	ID  string `arg:"" help:"Its id: sluice center token list."`
+	Why string `help:"Reason, for the audit log." placeholder:"TEXT"`
+	centerRemote
+}
+
+// Run ends a token.
+func (v *tokenRemoveCmd) Run(h *host) error { return v.remove(h, "/v1/tokens/", v.ID, v.Why) }
+
+type joinListCmd struct{ centerRemote }
+
+// Run lists join tokens.
+func (v *joinListCmd) Run(h *host) error {
+	var out struct {
+		Joins []struct {
+			ID, Agent string
+			Left      int
+			Expires   time.Time
+		}
+	}
+	if err := v.do(http.MethodGet, "/v1/joins", nil, nil, &out); err != nil {
+		return err
+	}
+	t := cli.NewTable("ID", "FOR", "LEFT>", "UNTIL")
+	for _, x := range out.Joins {
+		t.Row(x.ID, cmp.Or(x.Agent, "any agent"), strconv.Itoa(x.Left), timeOr(x.Expires, "removed"))
+	}
+	return t.Write(h.stdout, h.style())
+}
+
+type joinRemoveCmd struct {
+	ID  string `arg:"" help:"Its id: sluice center join list."`
+	Why string `help:"Reason, for the audit log." placeholder:"TEXT"`
+	centerRemote
+}
+
+// Run ends a join token.
+func (v *joinRemoveCmd) Run(h *host) error { return v.remove(h, "/v1/joins/", v.ID, v.Why) }
+
+// timeOr writes a time, or what stands for none.
+func timeOr(at time.Time, none string) string {
+	if at.IsZero() {
+		return none
+	}
+	return at.Local().Format(time.DateTime)
+}
 
 // remove deletes one of a list.
 func (r *centerRemote) remove(h *host, path, name, why string) error {

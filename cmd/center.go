@@ -21,8 +21,8 @@ const centerAt = "http://127.0.0.1:9980"
 type centerCmd struct {
 	Serve  centerRunCmd    `cmd:"" name:"run" default:"withargs" help:"Run the governance centre (this is what sluice center does by itself)."`
 	Login  centerLoginCmd  `cmd:"" help:"Print a link that logs a person in, once, within 15 minutes."`
-	Join   centerJoinCmd   `cmd:"" help:"Print a token by which agents join."`
-	Token  centerTokenCmd  `cmd:"" help:"Print a token for a program."`
+	Join   centerJoinCmd   `cmd:"" help:"Tokens by which agents join."`
+	Token  centerTokenCmd  `cmd:"" help:"Tokens for programs."`
 	User   centerUserCmd   `cmd:"" help:"Who may log in."`
 	Secret centerSecretCmd `cmd:"" help:"Passwords that documents refer to."`
 }
@@ -127,6 +127,12 @@ func (v *centerLoginCmd) Run(h *host) error {
 }
 
 type centerJoinCmd struct {
+	Make   joinMakeCmd   `cmd:"" default:"withargs" help:"Print a token by which agents join (this is what sluice center join does by itself)."`
+	List   joinListCmd   `cmd:"" help:"List join tokens that still hold, without their texts."`
+	Remove joinRemoveCmd `cmd:"" help:"End a join token. Agents that joined by it stay."`
+}
+
+type joinMakeCmd struct {
 	Agent string             `help:"Names of agents that may join by it, with * for anything; default: any." placeholder:"NAME"`
 	Uses  int                `help:"How many agents may join by it." default:"1"`
 	For   resources.Duration `help:"How long it can be used." default:"1h" placeholder:"D"`
@@ -135,7 +141,7 @@ type centerJoinCmd struct {
 }
 
 // Run prints the token.
-func (v *centerJoinCmd) Run(h *host) error {
+func (v *joinMakeCmd) Run(h *host) error {
 	var out struct{ Token string }
 	if err := v.post("/v1/joins", map[string]any{"agent": v.Agent, "uses": v.Uses, "for": v.For, "why": v.Why}, &out); err != nil {
 		return err
@@ -145,6 +151,12 @@ func (v *centerJoinCmd) Run(h *host) error {
 }
 
 type centerTokenCmd struct {
+	Make   tokenMakeCmd   `cmd:"" default:"withargs" help:"Print a token for a program (this is what sluice center token NAME does)."`
+	List   tokenListCmd   `cmd:"" help:"List tokens, without their texts."`
+	Remove tokenRemoveCmd `cmd:"" help:"End a token."`
+}
+
+type tokenMakeCmd struct {
 	Name string             `arg:"" help:"What it is for."`
 	Role string             `help:"Role." enum:"viewer,operator,owner,admin" default:"viewer"`
 	On   string             `help:"Only for these resources (operator and owner): a name with * for anything, or name=N kind=K label.L=V." placeholder:"RESOURCES"`
@@ -154,7 +166,7 @@ type centerTokenCmd struct {
 }
 
 // Run prints the token.
-func (v *centerTokenCmd) Run(h *host) error {
+func (v *tokenMakeCmd) Run(h *host) error {
 	g, err := readGrant(v.Role, v.On)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ type applyCmd struct {
 	Resource string   `arg:"" help:"Name of the resource, new or not."`
 	File     string   `short:"f" required:"" help:"Document in YAML or JSON, as it stands below the name in a config file; - reads it from standard input." placeholder:"FILE"`
 	Why      string   `help:"Why it is changed: kept with the version. At a centre." placeholder:"TEXT"`
+	Revision *int64   `help:"Publish it only while the newest version is of this revision, the number in its ETag; 0: only while there is none. Default: whatever is there. At a centre." placeholder:"N"`
 	Draft    bool     `help:"Keep it without publishing it. At a centre."`
 	Stage    []string `sep:"none" help:"Publish it in stages; may be repeated: \"web-1,web-2 for 5m\", \"25% for 10m\", \"100%\". At a centre." placeholder:"STAGE"`
 	Errors   string   `help:"Take it back by itself when errors rise by more than this, such as 1%." placeholder:"SHARE"`
@@ -29,6 +30,9 @@ type applyCmd struct {
 
 // Run publishes a document.
 func (v *applyCmd) Run(h *host) error {
+	if v.Revision != nil && *v.Revision < 0 {
+		return &cli.UsageError{Text: fmt.Sprintf("--revision %d: it is the number in the ETag of the version that was read, and 0 for a resource that must be new", *v.Revision)}
+	}
 	text, err := read(v.File)
 	if err != nil {
 		return err
@@ -44,6 +48,9 @@ func (v *applyCmd) Run(h *host) error {
 		case len(v.Stage) > 0:
 			return v.release(h, c, text)
 		case v.Draft:
+			if v.Revision != nil {
+				q.Set("base", strconv.FormatInt(*v.Revision, 10))
+			}
 			if err := c.Do(context.Background(), http.MethodPut, resourcePath(v.Resource, "draft"), q, cli.Text(text), nil); err != nil {
 				return err
 			}
@@ -51,11 +58,19 @@ func (v *applyCmd) Run(h *host) error {
 			return err
 		}
 		var done struct{ Version int }
-		if err := c.Do(context.Background(), http.MethodPut, resourcePath(v.Resource, ""), q, cli.Text(text), &done); err != nil {
+		if err := c.Do(context.Background(), http.MethodPut, resourcePath(v.Resource, ""), q, v.document(text), &done); err != nil {
 			return err
 		}
 		return published(h, v.Resource, done.Version)
 	})
+}
+
+// document is the text, with the revision that it replaces if that is known.
+func (v *applyCmd) document(text []byte) any {
+	if v.Revision != nil {
+		return cli.Seen{Text: text, Revision: *v.Revision}
+	}
+	return cli.Text(text)
 }
 
 // published says which version is in force; an agent by itself numbers none.

@@ -176,12 +176,17 @@ func (v *applyCmd) release(h *host, c *cli.Client, text []byte) error {
 		guards["refusals"] = v.Refusals
 	}
 	in["stages"], in["guards"] = stages, guards
-	// The draft is begun from what is published now, whatever draft there was.
-	var now struct{ ETag string }
-	if err := c.Do(context.Background(), http.MethodGet, resourcePath(v.Resource, ""), nil, nil, &now); err != nil {
-		return err
+	// The draft is begun from the revision that the author has seen, or from what is published now, whatever draft there was.
+	base := url.Values{}
+	if v.Revision != nil {
+		base.Set("base", strconv.FormatInt(*v.Revision, 10))
+	} else {
+		var now struct{ ETag string }
+		if err := c.Do(context.Background(), http.MethodGet, resourcePath(v.Resource, ""), nil, nil, &now); err != nil {
+			return err
+		}
+		base.Set("base", strings.Trim(now.ETag, `"`))
 	}
-	base := url.Values{"base": {strings.Trim(now.ETag, `"`)}}
 	if err := c.Do(context.Background(), http.MethodPut, resourcePath(v.Resource, "draft"), base, cli.Text(text), nil); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,27 @@ func answer(t *testing.T, h http.HandlerFunc) *Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// A document may say which revision it replaces.
+func TestClientSaysWhatWasSeen(t *testing.T) {
+	var got []string
+	cl := answer(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		got = append(got, r.Header.Get("If-Match")+" "+r.Header.Get("Content-Type")+" "+string(body))
+		if err != nil {
+			t.Error(err)
+		}
+		io.WriteString(w, "{}")
+	})
+	for _, in := range []any{Text("a: 1"), Seen{Text("a: 2"), 7}, Seen{Text("a: 3"), 0}} {
+		if err := cl.Do(t.Context(), "PUT", "/v1/resources/a", nil, in, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := []string{" application/yaml a: 1", `"7" application/yaml a: 2`, `"0" application/yaml a: 3`}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestClientExplainsErrors(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -86,8 +87,14 @@ func (e *APIError) Error() string {
 // Text is a body that is sent as it is, such as a document in YAML.
 type Text []byte
 
+// Seen is a Text that is taken only while what it replaces has this revision, a number as in ETags; else the answer is 412.
+type Seen struct {
+	Text
+	Revision int64
+}
+
 // Do sends one request and decodes the answer's JSON into out (nil: it is dropped; *json.RawMessage: kept as it is).
-// An in of type Text is sent as it is.
+// An in of type Text or Seen is sent as it is.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -119,6 +126,10 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	var body io.Reader
 	text, isText := in.(Text)
+	seen, isSeen := in.(Seen)
+	if isSeen {
+		text, isText = seen.Text, true
+	}
 	switch {
 	case isText:
 		body = bytes.NewReader(text)
@@ -138,6 +149,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		req.Header.Set("Content-Type", "application/yaml")
 	case in != nil:
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if isSeen {
+		req.Header.Set("If-Match", `"`+strconv.FormatInt(seen.Revision, 10)+`"`)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

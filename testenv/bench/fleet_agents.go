@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -67,51 +65,7 @@ func pretend(a *sim.Agent) {
 		report[i] = byte(rand.Uint32())
 	}
 	a.Report = func() []byte { return report }
-	seen := make(map[string]control.ResourceState)
-	links := 0 // at the last state
-	a.Hold = func(u *control.Update) {
-		for _, r := range u.Resources {
-			if _, ok := seen[r.Name]; !ok {
-				seen[r.Name] = stateOf(&r)
-			}
-		}
-	}
-	a.State = func(resources map[string]string) *control.State {
-		now := a.Seen().Links
-		if links == now || len(seen) < len(a.Hello.Wants) {
-			return nil
-		}
-		links = now
-		s := &control.State{Full: true, Ready: true}
-		for _, name := range a.Hello.Wants {
-			state := seen[name]
-			state.Hash = resources[name]
-			s.Resources = append(s.Resources, state)
-		}
-		return s
-	}
-}
-
-// stateOf is a resource whose endpoints are all up.
-func stateOf(r *control.Resource) control.ResourceState {
-	var spec struct {
-		Groups map[string]struct {
-			Endpoints []struct{ Address, Role string }
-		}
-	}
-	s := control.ResourceState{Name: r.Name, Kind: "redis", Source: "center", Hash: r.Hash, Ready: true, Listen: []string{"127.0.0.1:6379"}, Sessions: 10}
-	if err := json.NewDecoder(bytes.NewReader(r.Spec)).Decode(&spec); err != nil {
-		s.Detail = fmt.Sprint(err)
-		return s
-	}
-	for _, name := range []string{"tc", "yf"} {
-		g := spec.Groups[name]
-		s.Groups = append(s.Groups, control.GroupState{Name: name, IDC: name, Weight: 50, Sound: len(g.Endpoints), Of: len(g.Endpoints)})
-		for _, e := range g.Endpoints {
-			s.Endpoints = append(s.Endpoints, control.EndpointState{Group: name, Address: e.Address, Role: e.Role, State: "up"})
-		}
-	}
-	return s
+	a.See()
 }
 
 // memo remembers what the same bytes gave the last time: agents on one machine each would not share its cores with the centre.

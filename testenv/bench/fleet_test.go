@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sluice-mesh/sluice/protocols/control"
+	sim "github.com/sluice-mesh/sluice/testenv/fleet"
 )
 
 // The specs that the fleet's bench sends are what agents would be sent, and the agents see all of them.
@@ -20,7 +21,7 @@ func TestFleetSource(t *testing.T) {
 		if !ok || !json.Valid(spec) || hash != control.Hash(spec) || known.hash(spec) != hash || known.hash(spec) != hash {
 			t.Fatalf("%s: %s", name, spec)
 		}
-		state := stateOf(&control.Resource{Name: name, Revision: uint64(revision), Hash: hash, Spec: spec})
+		state := sim.StateOf(&control.Resource{Name: name, Revision: uint64(revision), Hash: hash, Spec: spec})
 		if len(state.Groups) != 2 || state.Detail != "" {
 			t.Errorf("%s: %+v", name, state)
 		}

@@ -183,7 +183,7 @@ func (m *peersMesh) join() (stop func(), err error) {
 					return
 				}
 				pretend(a)
-				a.Parse, a.Hash, a.Report, a.Updated = known.parse, known.hash, called(a.Hello.Wants), m.updated
+				a.Parse, a.Hash, a.Report, a.Updated = known.parse, known.hash, sim.Calls(a.Hello.Wants), m.updated
 				running.Go(func() { _ = a.Keep(ctx) }) // whoever waits for the agents sees that one is not there
 			}
 		})

@@ -25,6 +25,7 @@ type Agent struct {
 	State   func(resources map[string]string) *control.State // by name and hash; nil, or what it returns is: none is sent
 	Updated func(u *control.Update)                          // called after an update is answered
 	Report  func() []byte                                    // sent as often as the centre says; nil: none
+	News    func() *control.State                            // asked for beside each report; nil, or what it returns is: none is sent
 
 	// Parse and Hash take the place of encoding/json and control.Hash: a thousand agents in one process need not work out
 	// the same thing a thousand times.
@@ -221,15 +222,29 @@ func (s *session) beat(ctx context.Context, heartbeat time.Duration, reports <-c
 		case <-ping.C:
 			err = s.send(control.TypePing, control.Clock{Now: time.Now().UnixMilli()})
 		case <-report.C:
-			if s.a.Report != nil {
-				err = s.raw(control.TypeReport, s.a.Report())
-			}
+			err = s.report()
 		}
 		if err != nil {
 			s.conn.Close()
 			return
 		}
 	}
+}
+
+// report sends what there is to say when a report is due.
+func (s *session) report() error {
+	if s.a.Report != nil {
+		if err := s.raw(control.TypeReport, s.a.Report()); err != nil {
+			return err
+		}
+	}
+	if s.a.News == nil {
+		return nil
+	}
+	if state := s.a.News(); state != nil {
+		return s.send(control.TypeState, state)
+	}
+	return nil
 }
 
 func (s *session) send(t control.Type, message any) error {

@@ -43,8 +43,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// inBrowser runs tests of browser/ against a lab's centre. They find at application what is around it.
-func inBrowser(l *lab, application string, files ...string) {
+// inBrowser runs tests of browser/ against a lab's centre, and returns what they wrote. They find at application what is around it.
+func inBrowser(l *lab, application string, files ...string) string {
 	t := l.T
 	t.Helper()
 	path := t.TempDir() // where the program has the name that command lines have
@@ -69,6 +69,7 @@ func inBrowser(l *lab, application string, files ...string) {
 			t.Errorf("not every test was made: there is no line %q", line)
 		}
 	}
+	return string(out)
 }
 
 // states serves what the application sees to the browser's tests, which kill the centre and start it again here, too.

@@ -172,9 +172,65 @@ func TestMoreVerbs(t *testing.T) {
 	if out, err := as.CombinedOutput(); err != nil {
 		t.Errorf("a command by a token: %v\n%s", err, out)
 	}
+	said = v.say("center", "token", "list")
+	if v.must(said, "ci", "operator on kind=redis label.team=feed"); strings.Contains(said, token) {
+		t.Errorf("a token is shown: %s", said)
+	}
 	as = exec.CommandContext(t.Context(), v.binary, "apply", "feed-cache", "-f", file)
 	as.Env = append(os.Environ(), "SLUICE_AT="+l.center.URL(), "SLUICE_TOKEN="+token)
 	if out, err := as.CombinedOutput(); err == nil || !strings.Contains(string(out), "publish") {
 		t.Errorf("an operator published: %v\n%s", err, out)
+	}
+
+	// A document is published only while the revision that its author saw is the newest one.
+	var now struct{ ETag string }
+	l.get("GET", "/v1/resources/feed-cache", "", &now)
+	seen := strings.Trim(now.ETag, `"`)
+	document, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.await(time.Minute, "the end of the release", func() error {
+		if said := v.say("release"); !strings.Contains(said, "undone") {
+			return &notYet{said}
+		}
+		return nil
+	})
+	l.put("feed-cache", strings.Replace(string(document), "timeout: 3s", "timeout: 4s", 1))
+	for _, more := range [][]string{{"--revision", seen}, {"--revision", seen, "--stage", "100%"}, {"--revision", "0"}, {"--revision=-1"}} {
+		late := exec.CommandContext(t.Context(), v.binary, append([]string{"apply", "feed-cache", "-f", file}, more...)...)
+		late.Env = append(os.Environ(), "SLUICE_AT="+l.center.URL(), "SLUICE_TOKEN="+l.center.Token())
+		if out, err := late.CombinedOutput(); err == nil || !strings.Contains(string(out), "revision") {
+			t.Errorf("apply %v after another version: %v %s", more, err, out)
+		}
+	}
+	if text := l.center.Must("GET", "/v1/resources/feed-cache/config", ""); !strings.Contains(text, "4s") {
+		t.Errorf("what was published meanwhile is lost: %s", text)
+	}
+	l.get("GET", "/v1/resources/feed-cache", "", &now)
+	v.must(v.say("apply", "feed-cache", "-f", file, "--revision", strings.Trim(now.ETag, `"`)), "is published")
+	v.must(v.say("apply", "fresh-cache", "-f", file, "--revision", "0"), "is published")
+
+	// Tokens end by their ids.
+	id = strings.Split(strings.TrimPrefix(token, "sluice-token."), ".")[0]
+	v.must(v.say("center", "token", "remove", id, "--why", "seen enough"), id+" is removed")
+	as = exec.CommandContext(t.Context(), v.binary, "get", "resources")
+	as.Env = append(os.Environ(), "SLUICE_AT="+l.center.URL(), "SLUICE_TOKEN="+token)
+	if out, err := as.CombinedOutput(); err == nil {
+		t.Errorf("a token that was removed is taken: %s", out)
+	}
+	joinToken := strings.TrimSpace(v.say("center", "join", "--agent", "web-7*", "--uses", "3"))
+	said = v.say("center", "join", "list")
+	if v.must(said, "web-7*"); strings.Contains(said, joinToken) {
+		t.Errorf("a join token is shown: %s", said)
+	}
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "web-7*") {
+			id := strings.Fields(line)[0]
+			v.must(v.say("center", "join", "remove", id), id+" is removed")
+		}
+	}
+	if said = v.say("center", "join", "list"); strings.Contains(said, "web-7*") {
+		t.Errorf("a join token that was removed is listed: %s", said)
 	}
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { dropDraft, makePlan, publish, saveDraft } from './cli'
+import { dropDraft, makePlan, publish, removed, saveDraft } from './cli'
 
 const root = join(import.meta.dirname, '..')
 
@@ -31,6 +31,11 @@ it('documents are published as the button says', () => {
   expect(publish('a', '')).toBe('sluice apply a -f a.yaml')
   expect(publish('a', "it's late", '', { errors: '1%' })).toBe(`sluice apply a -f a.yaml --why 'it'\\''s late'`)
   expect(publish('a', 'why', ' web-1, web-2 for 5m \n\n100%', { errors: '1%', p99: '150%', refusals: 2 })).toBe("sluice apply a -f a.yaml --why why --stage 'web-1, web-2 for 5m' --stage 100% --errors 1% --p99 150% --refusals 2")
+  expect(publish('a', 'why', '', {}, 7)).toBe('sluice apply a -f a.yaml --revision 7 --why why')
+  expect(publish('a', '', '100%', {}, 0)).toBe('sluice apply a -f a.yaml --revision 0 --stage 100%')
+  expect(saveDraft('a', 7)).toBe('sluice apply a -f a.yaml --draft --revision 7')
+  expect(removed('token', 't-1', 'left us')).toBe("sluice center token remove t-1 --why 'left us'")
+  expect(removed('join', 'j-1')).toBe('sluice center join remove j-1')
   expect(saveDraft('a b')).toBe("sluice apply 'a b' -f 'a b.yaml' --draft")
   expect(dropDraft('a')).toBe('sluice draft drop a')
 })

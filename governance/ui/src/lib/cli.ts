@@ -48,14 +48,19 @@ export function command(o: Order): string {
 
 export const revert = (name: string, version: number, why = '') => line('sluice revert', quote(name), `${version}`, why && `--why ${quote(why)}`)
 
-/** Publishes the document of a file: at once, or in the stages that text has one a line (see parseStages), under guards. */
-export function publish(name: string, reason: string, stages = '', guards: Guards = {}): string {
+/**
+ * Publishes the document of a file: at once, or in the stages that text has one a line (see parseStages), under guards. With a revision it is
+ * refused, as the button is, once there is a newer one.
+ */
+export function publish(name: string, reason: string, stages = '', guards: Guards = {}, revision?: number): string {
   const lines = stages.split('\n').map((l) => l.trim()).filter(Boolean)
   const { errors, p99, refusals } = lines.length ? guards : ({} as Guards)
-  return line(applied(name), why(reason), ...lines.map((l) => `--stage ${quote(l)}`), errors && `--errors ${quote(errors)}`, p99 && `--p99 ${quote(p99)}`, !!refusals && `--refusals ${refusals}`)
+  return line(applied(name), since(revision), why(reason), ...lines.map((l) => `--stage ${quote(l)}`), errors && `--errors ${quote(errors)}`, p99 && `--p99 ${quote(p99)}`, !!refusals && `--refusals ${refusals}`)
 }
 
-export const saveDraft = (name: string) => line(applied(name), '--draft')
+export const saveDraft = (name: string, revision?: number) => line(applied(name), '--draft', since(revision))
+
+const since = (revision?: number) => revision !== undefined && `--revision ${revision}`
 
 export const dropDraft = (name: string) => line('sluice draft drop', quote(name || 'NAME'))
 
@@ -86,7 +91,8 @@ export const join = (time: string, uses: number, agent: string) => line('sluice 
 
 export const secret = (name: string, resources: string[] = []) => line('sluice center secret set', quote(name || 'NAME'), ...resources.map((r) => `--for ${quote(r)}`), '-f value.txt')
 
-export const removed = (what: 'user' | 'secret', name: string) => line(`sluice center ${what} remove`, quote(name))
+/** Removes one by its name; tokens have ids. */
+export const removed = (what: 'user' | 'secret' | 'token' | 'join', name: string, reason = '') => line(`sluice center ${what} remove`, quote(name), why(reason))
 
 export const undo = (id: string) => line('sluice undo', quote(id))
 

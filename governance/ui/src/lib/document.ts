@@ -107,7 +107,7 @@ export function plain(v: Value): string {
   if (v === null) return 'null'
   if (typeof v === 'object') return Array.isArray(v) ? '[]' : '{}'
   if (typeof v !== 'string') return String(v)
-  const safe = /^[A-Za-z0-9_./$(+-][^#\n\r\t]*$/.test(v) && !/(: |:$| #|^- |^-$|\s$|^---)/.test(v) && !/^(true|false|null|yes|no|on|off|~|[-+]?[\d.]+([eE][-+]?\d+)?)$/i.test(v)
+  const safe = /^[A-Za-z0-9_./$(+-][^#\n\r\t]*$/.test(v) && !/(: |:$| #|^- |^-$|\s$|^---)/.test(v) && !/^(true|false|null|yes|no|on|off|~|[-+]?[\d._]+(e[-+]?\d+)?|[-+]?0[xob][\da-f_]+|[-+]?\.(inf|nan)|\d{4}-\d\d?-\d\d?.*)$/i.test(v)
   return safe ? v : JSON.stringify(v)
 }
 

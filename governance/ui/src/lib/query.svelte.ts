@@ -7,6 +7,7 @@ import { events } from './events.svelte'
 const lastAnswers = new Map<string, unknown>()
 const keptAnswers = 60
 const between = 1000
+const patience = 20_000
 
 export interface Query<T> {
   readonly data: T | undefined
@@ -39,6 +40,7 @@ export function query<T>(path: () => string | null, topics: () => string[], ever
   let loading = $state(false)
   let current = taken ? first : null
   let abort: AbortController | undefined
+  let again = false // something changed since the last read began
   let timer: ReturnType<typeof setTimeout> | undefined
   let last = taken ? Date.now() : 0
 
@@ -50,6 +52,7 @@ export function query<T>(path: () => string | null, topics: () => string[], ever
     abort?.abort()
     const mine = (abort = new AbortController())
     loading = true
+    again = false
     last = Date.now()
     try {
       const answer = await call<T>('GET', at, { signal: mine.signal })
@@ -62,10 +65,18 @@ export function query<T>(path: () => string | null, topics: () => string[], ever
       error = e instanceof ApiError ? e : new ApiError(0, 'unreadable', String(e))
     }
     loading = false
+    if (again) soon()
   }
 
-  /** A little later, together with what else changes by then. */
+  /**
+   * A little later, together with what else changes by then. What is on its way is let come, for a while: else there would be no answer at
+   * all where each takes longer than the time between two changes.
+   */
   function soon(): void {
+    if (loading && Date.now() - last < patience) {
+      again = true
+      return
+    }
     timer ??= setTimeout(load, Math.max(80, last + between - Date.now()))
   }
 

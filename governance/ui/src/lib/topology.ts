@@ -89,8 +89,9 @@ function place(t: Topology, left: string[], right: string[], edges: Edge[], perA
   })
   const leftHeight = left.length * (appHeight + gap) - gap
   const height = Math.max(y - gap, leftHeight, 80)
-  // The shorter side is spread over the height of the longer one, up to a distance at which it still is one column.
-  const stride = Math.min(appHeight + 110, left.length > 1 ? (height - appHeight) / (left.length - 1) : 0)
+  // The shorter side is spread over the height of the longer one, up to a distance at which it still is one column; over all of it
+  // where the picture is higher than a window, which else would show one side alone.
+  const stride = Math.min(height > 3000 ? Infinity : appHeight + 110, left.length > 1 ? (height - appHeight) / (left.length - 1) : 0)
   const start = (height - stride * (left.length - 1) - appHeight) / 2
   const apps: AppNode[] = left.map((name, i) => {
     const a = t.applications.find((x) => x.name === name)!

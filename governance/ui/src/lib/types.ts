@@ -227,8 +227,8 @@ export interface AuditEntry { n: number; at: string; center: string; who: string
 export interface Audit { entries: AuditEntry[]; chain: { ok: boolean; upTo: number; brokenAt?: number } }
 
 export interface User { name: string; roles: Role[]; created?: string; seen?: string }
-export interface Token { id: string; name: string; roles?: Role[]; created?: string; expires?: string; used?: string }
-export interface Join { id: string; agent?: string; uses?: number; used?: number; created?: string; expires?: string; author?: string }
+export interface Token { id: string; name: string; roles?: Role[]; author: string; created: string; expires?: string }
+export interface Join { id: string; agent?: string; left: number; author: string; created: string; expires: string }
 export interface Secret { name: string; resources?: string[]; author: string; changed: string; used: string[] }
 
 export interface Observed {

@@ -26,7 +26,7 @@ export interface Node {
   children?: Map<string, Node>
 }
 
-const keyPattern = /^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#[\]{},"'&*!|>%@`-][^#:]*?|-[^\s#:][^#:]*?)\s*:(?=\s|$)/
+const keyPattern = /^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#[\]{},"'&*!|>%@`-](?:[^#:]|:(?=\S))*?|-[^\s#:](?:[^#:]|:(?=\S))*?)\s*:(?=\s|$)/
 
 export function read(text: string): Node {
   return new Reader(text).document()
