@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"slices"
 
-	callcount "github.com/sluice-mesh/sluice/agent/filter/metrics"
 	"github.com/sluice-mesh/sluice/config"
+	"github.com/sluice-mesh/sluice/metrics"
 	"github.com/sluice-mesh/sluice/metrics/graphite"
 	"github.com/sluice-mesh/sluice/resources"
 )
@@ -30,7 +30,7 @@ func (a *Agent) motanName(resource, group string) graphite.Name {
 	if m == nil {
 		return n // it has just gone
 	}
-	if groups := m.Spec.GroupNames(); group == callcount.NoGroup && len(groups) == 1 {
+	if groups := m.Spec.GroupNames(); group == metrics.NoGroup && len(groups) == 1 {
 		n.Group = groups[0]
 	}
 	if r, ok := m.Settings.(resources.Registered); ok {

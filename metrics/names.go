@@ -21,6 +21,9 @@ const (
 	UserCallsTotal      = "sluice_user_calls_total"         // resource, user, outcome
 )
 
+// NoGroup is the group label of calls that ended before they were routed.
+const NoGroup = "none"
+
 // Overflow is the value that a label gets when it has no room for another one.
 const Overflow = "other"
 

@@ -22,9 +22,6 @@ var Definition = filter.Definition{
 // room is how many operations that are learnt between two compilations, a tenth of a second apart, have places of their own.
 const room = 32
 
-// NoGroup is the group label of calls that ended before they were routed.
-const NoGroup = "none"
-
 // Filter counts the calls of one resource.
 type Filter struct {
 	slower   int64
@@ -50,7 +47,7 @@ func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
 		slower:   int64(env.Policy.SlowerThan),
 		inflight: env.Metrics.Gauge(metrics.Inflight),
 	}
-	ops, groups := env.OpNames(), append(slices.Clone(env.Groups), NoGroup)
+	ops, groups := env.OpNames(), append(slices.Clone(env.Groups), metrics.NoGroup)
 	prev, _ := old.(*Filter)
 	if prev != nil && prev.cells.resource == env.Metrics && prev.cells.table == env.Ops && slices.Equal(prev.cells.groups, groups) && slices.Equal(prev.cells.ops, ops) {
 		if prev.slower == f.slower {
