@@ -32,7 +32,7 @@ func TestLongPagesOfACrowd(t *testing.T) {
 	server.NodeModules(t, "browser")
 	l := newLab(t)
 	names := crowdDocuments(l)
-	crowd(l, names)
+	populate(l, names)
 	l.await(2*time.Minute, "all agents to run what they should, and numbers of all resources", func() error { return crowdThere(l) })
 	for i := range crowdCommands {
 		l.command(fmt.Sprintf(`{"type": "limit", "resource": %q, "rate": "%d/s", "for": "2h", "why": "a crowd"}`, names[1+i], 1_000_000+i))
@@ -73,8 +73,8 @@ func crowdDocuments(l *lab) []string {
 	return names
 }
 
-// crowd lets agents join: of 60 applications, each with five resources, every tenth with the large one.
-func crowd(l *lab, names []string) {
+// populate lets agents join: of 60 applications, each with five resources, every tenth with the large one.
+func populate(l *lab, names []string) {
 	const joiners = 8
 	ctx, cancel := context.WithCancel(context.Background())
 	var running, joining sync.WaitGroup
