@@ -31,7 +31,7 @@ const (
 func TestLongPagesOfACrowd(t *testing.T) {
 	server.NodeModules(t, "browser")
 	l := newLab(t)
-	names := crowdDocuments(l)
+	names := manyDocuments(l)
 	populate(l, names)
 	l.await(2*time.Minute, "all agents to run what they should, and numbers of all resources", func() error { return crowdThere(l) })
 	for i := range crowdCommands {
@@ -50,8 +50,8 @@ func TestLongPagesOfACrowd(t *testing.T) {
 	}
 }
 
-// crowdDocuments publishes the resources, of which the first has the most endpoints.
-func crowdDocuments(l *lab) []string {
+// manyDocuments publishes the resources, of which the first has the most endpoints.
+func manyDocuments(l *lab) []string {
 	names := []string{"feed-large"}
 	put := func(name string, net, each int) {
 		var lists [2][]string
