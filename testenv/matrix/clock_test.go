@@ -48,6 +48,8 @@ var wallClock = map[string]string{
 	"metrics/report/encoder.go":              "time of a report",
 	"metrics/graphite/sink.go":               "time of a point",
 	"metrics/otlp/span.go":                   "times of a span",
+	"resources/clients.go":                   "a moment in the past, which ends a read at once",
+	"resources/clock.go":                     "the time of day for drivers from outside, for people and the deadlines of connections",
 	"resources/mysql/wire.go":                "a moment in the past, which ends a read at once",
 	"resources/redis/connect.go":             "a moment in the past, which ends a read at once",
 }

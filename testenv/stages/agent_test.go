@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-mesh/sluice/testenv/server"
 )
 
-// config has each kind twice: behind a link that can be made slow, and at an address that takes no connection at first.
+// config has each kind twice: behind a link that can be made slow, and at an address that takes no connection at first. There a check that
+// fails, which a call right after it believes, comes at the start and then no more.
 const config = `
 agent: { admin: {{addr "admin"}}, application: stages-test, drain: { wait: 0s, timeout: 2s } }
 resources:
@@ -28,7 +29,7 @@ resources:
     listen: {{addr "late"}}
     groups: { testenv: { endpoints: ["{{.late}}"] } }
     settings: {{.settings}}
-    policy: { timeout: 20s, connect-timeout: 10s }
+    policy: { timeout: 20s, connect-timeout: 10s, probe: { every: 10m, timeout: 100ms } }
 `
 
 // lab is an agent before a server of one kind.
