@@ -154,7 +154,7 @@ func previewText(p *runtime.Preview) []string {
 			text = append(text, "No calls would move.")
 		}
 	case resources.CommandLimit:
-		text = append(text, fmt.Sprintf("%s calls/s would be refused by the limit of %s.", number(p.Answered), p.Command.Rate))
+		text = append(text, fmt.Sprintf("%s%s calls/s would be refused by the limit of %s.", atMost, number(p.Answered), p.Command.Limited()))
 	case resources.CommandDegrade, resources.CommandMock:
 		text = append(text, fmt.Sprintf("%s calls/s would be answered by the agent: %s.", number(p.Answered), p.Command.Summary()))
 	case resources.CommandFault:

@@ -76,6 +76,7 @@ type limitCmd struct {
 	Resource string         `arg:"" help:"Resource whose calls are limited."`
 	Rate     resources.Rate `arg:"" help:"Calls that may pass, such as 100/s or 5000/m; 0/s refuses all."`
 	Burst    int            `help:"Calls that may pass at once; default: a tenth of a second's worth." placeholder:"N"`
+	Per      string         `help:"caller: each caller has the rate and --burst to itself; default: all calls share them." placeholder:"caller"`
 	Observe  bool           `help:"Count what it would refuse, and refuse nothing."`
 	selection
 	order
@@ -83,7 +84,7 @@ type limitCmd struct {
 
 // Run limits.
 func (v *limitCmd) Run(h *host) error {
-	c := resources.Command{Type: resources.CommandLimit, Resource: v.Resource, Rate: v.Rate, Burst: v.Burst}
+	c := resources.Command{Type: resources.CommandLimit, Resource: v.Resource, Rate: v.Rate, Burst: v.Burst, Per: v.Per}
 	if v.Observe {
 		c.Mode = resources.Observe
 	}

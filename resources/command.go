@@ -36,6 +36,7 @@ type Command struct {
 	Delay    Duration       `json:"delay,omitempty"`    // fault: hold the call this long first
 	Rate     Rate           `json:"rate"`               // limit: calls that may pass
 	Burst    int            `json:"burst,omitempty"`    // limit
+	Per      string         `json:"per,omitempty"`      // limit: PerCaller gives each caller the rate to itself
 	Mode     string         `json:"mode,omitempty"`     // limit: Observe counts what it would refuse; else Enforce
 	Endpoint string         `json:"endpoint,omitempty"` // drain: its address, or several; see Drains
 	Author   string         `json:"author"`
@@ -76,6 +77,12 @@ func (c *Command) Validate(s *Spec) error {
 	}
 	if c.Mode != "" && c.Mode != Enforce && c.Mode != Observe {
 		return fmt.Errorf("mode %q is unknown: use enforce or observe", c.Mode)
+	}
+	if c.Per != "" && c.Type != CommandLimit {
+		return fmt.Errorf("only a limit is per caller: a %s holds for all calls that match", c.Type)
+	}
+	if c.Per != "" && c.Per != PerCaller {
+		return fmt.Errorf("per %q is unknown: use caller, or leave it out for one rate that all calls share", c.Per)
 	}
 	switch c.Type {
 	case CommandSwitch:
@@ -170,7 +177,7 @@ func (c *Command) Summary() string {
 	case CommandDegrade, CommandMock:
 		parts = append(parts, c.Reply)
 	case CommandLimit:
-		parts = append(parts, c.Rate.String())
+		parts = append(parts, c.Limited())
 		if c.Mode == Observe {
 			parts = append(parts, "(observing)")
 		}
@@ -185,4 +192,17 @@ func (c *Command) Summary() string {
 		parts = append(parts, c.Endpoint)
 	}
 	return strings.Join(parts, " ")
+}
+
+// Limited says the rate of a limit, and who has it: "100/s", "100/s per caller".
+func (c *Command) Limited() string { return limited(c.Rate, c.Per) }
+
+// Limited is the same of a limit in the policy.
+func (l *Limit) Limited() string { return limited(l.Rate, l.Per) }
+
+func limited(r Rate, per string) string {
+	if per == "" {
+		return r.String()
+	}
+	return r.String() + " per " + per
 }

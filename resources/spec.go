@@ -198,10 +198,14 @@ type DialPolicy struct {
 	Concurrent int  `yaml:"concurrent,omitempty" json:"concurrent" doc:"most unfinished ones at once" default:"64" bounds:"1 to 10000" reload:"live"`
 }
 
+// PerCaller is the value of Limit.Per that gives each caller the rate to itself; "" shares it among all calls.
+const PerCaller = "caller"
+
 // Limit is one rate limit.
 type Limit struct {
 	Match Match  `yaml:"match,omitempty" json:"match" doc:"which calls; none: all" reload:"live"`
 	Rate  Rate   `yaml:"rate" json:"rate" doc:"calls that may pass; 0/s refuses all" bounds:"0/s to 100000000/s" required:"true" reload:"live"`
+	Per   string `yaml:"per,omitempty" json:"per,omitempty" doc:"caller: each caller has this rate and burst to itself, those without a name share one; default: all calls share them" bounds:"caller" reload:"live"`
 	Burst int    `yaml:"burst,omitempty" json:"burst" doc:"calls that may pass at once; default: a tenth of a second's worth, at least 1" bounds:"0 to 1000000" reload:"live"`
 	Mode  string `yaml:"mode,omitempty" json:"mode" doc:"observe counts and logs what enforce would have refused" default:"enforce" bounds:"enforce, observe" reload:"live"`
 }

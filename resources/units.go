@@ -140,8 +140,21 @@ func (m *Multiple) UnmarshalText(b []byte) error {
 // Rate is a number of calls per second, written as in "5000/s", "100/m" or "0/s".
 type Rate float64
 
-// String writes the rate per second.
-func (r Rate) String() string { return strconv.FormatFloat(float64(r), 'f', -1, 64) + "/s" }
+// String writes the rate per second, or per minute or hour where that is a whole number and the one per second a long one.
+func (r Rate) String() string {
+	text := strconv.FormatFloat(float64(r), 'f', -1, 64)
+	if _, decimals, _ := strings.Cut(text, "."); len(decimals) > 3 {
+		for _, u := range [...]struct {
+			per  float64
+			name string
+		}{{60, "/m"}, {3600, "/h"}} {
+			if v := math.Round(float64(r) * u.per); v > 0 && Rate(v/u.per) == r {
+				return strconv.FormatFloat(v, 'f', -1, 64) + u.name
+			}
+		}
+	}
+	return text + "/s"
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

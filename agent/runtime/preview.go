@@ -75,6 +75,10 @@ func (r *Resource) Preview(c resources.Command) (Preview, error) {
 		r.previewSwitch(sn, &c, now, &p)
 	case resources.CommandLimit:
 		p.Answered = max(0, p.Calls-float64(c.Rate))
+		if c.Per != "" && p.Answered > 0 {
+			p.Exact = false
+			p.Notes = append(p.Notes, "each caller has the rate to itself: as many would be refused only if one caller made all calls")
+		}
 	case resources.CommandDrain:
 		r.previewDrain(&c, now, &p)
 	default:

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	load "github.com/sluice-mesh/sluice/testenv/load/grpc"
+	"github.com/sluice-mesh/sluice/testenv/load/resp"
 
 	"github.com/sluice-mesh/sluice/testenv/grpc"
 	"github.com/sluice-mesh/sluice/testenv/motan"
@@ -167,6 +168,90 @@ func TestLimitsOfOneCaller(t *testing.T) {
 		}
 		if n := passed[protocol+" web"]; n != calls {
 			t.Errorf("%s: %d calls of the other application passed, of %d", protocol, n, calls)
+		}
+	}
+}
+
+// rations is an agent that lets each application make five calls, and then one in a minute.
+const rations = `
+agent: { admin: {{addr "admin"}}, application: mesh-test, drain: { wait: 0s } }
+resources:
+  peers:
+    kind: motan2
+    listen: {{addr "forward"}}
+    settings: { service: sluice.testenv.PeerService }
+    groups: { testenv: { endpoints: ["{{.motan}}"] } }
+    policy: { timeout: 3s }
+  pages:
+    kind: http
+    listen: {{addr "http"}}
+    settings: { caller: X-App }
+    groups: { g: { endpoints: ["{{.web}}"] } }
+    policy: { timeout: 3s, limits: [{ per: caller, rate: 1/m, burst: 5 }] }
+  cache:
+    kind: redis
+    listen: {{addr "cache"}}
+    groups: { g: { endpoints: ["{{.redis}}"] } }
+    policy: { timeout: 3s, limits: [{ match: { op: GET }, per: caller, rate: 1/m, burst: 5 }] }
+`
+
+// Each application has the rate to itself, of Motan by a command, of HTTP and Redis by the config: what one uses up, no other one lacks.
+func TestEachCallerHasTheRate(t *testing.T) {
+	t.Parallel()
+	const burst, calls = 5, 12
+	m, web, redis := motan.Serve(t, motan.Server{}), server.Start(t, server.Nginx{Name: "web"}), server.Start(t, server.Redis{})
+	a := server.Start(t, server.Agent{Config: rations, Vars: map[string]string{"motan": m.Addr, "web": web.Addr, "redis": redis.Primary.Addr}})
+	began := time.Now()
+	order := `{"type": "limit", "resource": "peers", "rate": "1/m", "burst": 5, "per": "caller", "for": "10m"}`
+	if code, answer, err := a.Call("POST", "/v1/commands", order); err != nil || code != 201 {
+		t.Fatal(code, answer, err)
+	}
+	passed := map[string]int{}
+	count := func(what string, refused bool) {
+		if !refused {
+			passed[what]++
+		}
+	}
+	for _, app := range []string{"batch", "web"} {
+		for _, peer := range []motan.Peer{motan.Go, motan.PHP} {
+			c := motan.Dial(t, motan.Client{Peer: peer, Application: app + "-" + string(peer), Registry: motan.Direct(a.Addr("peers")),
+				Parameters: map[string]string{"errorCountThreshold": "1000000"}})
+			for range calls {
+				r := c.Do(motan.Name())
+				if r.Exception != nil && r.Exception.Code != 10002 || r.Exception == nil && r.Value != m.Name {
+					t.Errorf("motan: a call of %s: %v, %v", app, r.Value, r.Exception)
+				}
+				count(fmt.Sprint(peer, " ", app), r.Exception != nil)
+			}
+		}
+		conn, err := resp.Dial(t.Context(), a.Addr("cache"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		cache := resp.NewConn(conn, 10*time.Second)
+		if _, err := cache.Do("CLIENT", "SETNAME", app); err != nil {
+			t.Fatal(err)
+		}
+		for range calls {
+			_, err := cache.Do("GET", "k")
+			if err != nil && err.Error() != "LIMITED sluice: cache: over 1/m per caller (limit 1: op=GET)" {
+				t.Errorf("redis: a call of %s: %v", app, err)
+			}
+			count("redis "+app, err != nil)
+		}
+		for range calls {
+			got := curl(t, a, "-H", "X-App: "+app, "http://pages/x")
+			if !strings.HasPrefix(got, "429 sluice: pages: over 1/m per caller (limit 1)") && !strings.HasPrefix(got, "200 web ") {
+				t.Errorf("http: a call of %s: %q", app, got)
+			}
+			count("http "+app, strings.HasPrefix(got, "429"))
+		}
+	}
+	most := burst + 1 + int(time.Since(began).Minutes())
+	for what, n := range passed {
+		if n < burst || n > most {
+			t.Errorf("%s: %d calls passed, %d to %d may", what, n, burst, most)
 		}
 	}
 }

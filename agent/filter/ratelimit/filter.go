@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/agent/filter"
@@ -28,7 +29,8 @@ type Filter struct {
 
 type limit struct {
 	selector *resources.Selector
-	bucket   *bucket
+	bucket   *bucket  // of all calls, or with callers of those without a name; counts the refusals of all
+	callers  *callers // with per: caller, else nil
 	stop     *resources.Stop
 	coin     filter.Coin
 	sampled  bool // only a share of the calls counts: a command's percent
@@ -44,20 +46,21 @@ type identity struct {
 	match resources.Match
 	rate  resources.Rate
 	burst int
+	per   string
 	nth   int // among limits that are equal in all this
 }
 
 func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
-	b := builder{env: env, kept: map[identity]*bucket{}, seen: map[identity]int{}}
+	b := builder{env: env, kept: map[identity]*limit{}, seen: map[identity]int{}}
 	if prev, ok := old.(*Filter); ok {
 		for i := range prev.limits {
-			b.kept[prev.limits[i].id] = prev.limits[i].bucket
+			b.kept[prev.limits[i].id] = &prev.limits[i]
 		}
 	}
 	f := &Filter{sinks: env.Sinks}
 	for i, l := range env.Policy.Limits {
 		name := fmt.Sprintf("limit %d", i+1)
-		what := "over " + l.Rate.String() + " (" + name
+		what := "over " + l.Limited() + " (" + name
 		if !l.Match.IsZero() {
 			what += ": " + filter.OneLine(l.Match.String())
 		}
@@ -68,8 +71,8 @@ func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
 		f.limits = append(f.limits, made)
 	}
 	for _, c := range env.CommandsOf(resources.CommandLimit) {
-		l := resources.Limit{Match: c.Match, Rate: c.Rate, Burst: c.Burst, Mode: c.Mode}
-		made, err := b.limit(l, filter.By(&c), "over "+c.Rate.String()+" by "+filter.By(&c), c.Percent)
+		l := resources.Limit{Match: c.Match, Rate: c.Rate, Burst: c.Burst, Mode: c.Mode, Per: c.Per}
+		made, err := b.limit(l, filter.By(&c), "over "+c.Limited()+" by "+filter.By(&c), c.Percent)
 		if err != nil {
 			return nil, fmt.Errorf("command %s: %w", c.ID, err)
 		}
@@ -83,7 +86,7 @@ func build(env *filter.Env, old resources.Filter) (resources.Filter, error) {
 
 type builder struct {
 	env  *filter.Env
-	kept map[identity]*bucket
+	kept map[identity]*limit
 	seen map[identity]int
 }
 
@@ -96,16 +99,21 @@ func (b *builder) limit(set resources.Limit, name, what string, share resources.
 	if set.Burst <= 0 { // commands may leave it out: a tenth of a second's worth
 		set.Burst = max(1, int(set.Rate/10))
 	}
-	id := identity{match: set.Match, rate: set.Rate, burst: set.Burst}
+	id := identity{match: set.Match, rate: set.Rate, burst: set.Burst, per: set.Per}
 	same := id
 	id.nth = b.seen[same]
 	b.seen[same]++
-	bkt := b.kept[id]
-	if bkt == nil {
-		bkt = newBucket(set.Rate, set.Burst)
+	var state limit
+	if old := b.kept[id]; old != nil {
+		state.bucket, state.callers = old.bucket, old.callers
+	} else {
+		state.bucket = newBucket(set.Rate, set.Burst)
+		if set.Per == resources.PerCaller {
+			state.callers = newCallers(set.Rate, set.Burst)
+		}
 	}
 	l := limit{
-		selector: sel, bucket: bkt, id: id, name: name, observe: set.Mode == resources.Observe,
+		selector: sel, bucket: state.bucket, callers: state.callers, id: id, name: name, observe: set.Mode == resources.Observe,
 		coin: filter.NewCoin(share), sampled: share < 100,
 		stop: &resources.Stop{
 			Fault:   resources.NewFault(resources.Limited, resources.FromAgent, b.env.Resource, what),
@@ -114,33 +122,60 @@ func (b *builder) limit(set resources.Limit, name, what string, share resources.
 	}
 	if l.observe {
 		l.would = b.env.Metrics.Counter("sluice_would_refuse_total", "filter", "ratelimit", "rule", name)
-		l.notice = would(b.env.Log, l.would, what)
+		l.notice = would(b.env.Log, &l, what)
 	}
 	return l, nil
 }
 
 // would says now and then how many calls a limit would have refused if it were enforced.
-func would(log *slog.Logger, count *metrics.Counter, what string) *filter.Notice {
+func would(log *slog.Logger, l *limit, what string) *filter.Notice {
+	count, each := l.would, l.callers
 	return filter.NewNotice(10*time.Second, func() {
-		if log != nil {
-			log.Info("a limit that only observes would have refused calls", "limit", what, "calls", count.Load())
+		if log == nil {
+			return
 		}
+		said := []any{"limit", what, "calls", count.Load()}
+		if each != nil {
+			var most []string
+			for _, c := range each.top.list() {
+				most = append(most, fmt.Sprintf("%q: %d", c.Caller, c.Refused))
+			}
+			said = append(said, "callers", strings.Join(most, ", "))
+		}
+		log.Info("a limit that only observes would have refused calls", said...)
 	})
 }
 
 // OnCall refuses the call if a limit does.
 func (f *Filter) OnCall(c *resources.Call) *resources.Stop {
-	var taken uint64 // limits that the call passed, by index; those over 63 give nothing back
+	var taken, shared uint64 // limits that the call passed, by index, and those by the bucket overflow; those over 63 give nothing back
+	var key uint64           // of the caller, once a limit asks for it; 0: it has no name
+	var caller string
+	var asked bool
 	for i := range f.limits {
 		l := &f.limits[i]
 		if !l.selector.Match(c) || l.sampled && !l.coin.Hit() {
 			continue
 		}
-		if l.bucket.take(c.Start) {
+		if l.callers != nil && !asked {
+			if caller, asked = c.Session.Identity().Caller, true; caller != "" {
+				key = keyOf(caller)
+			}
+		}
+		passed, own := false, true
+		if l.callers == nil || key == 0 {
+			passed = l.bucket.take(c.Start)
+		} else if passed, own = l.callers.take(l.bucket, key, c.Start); !own {
+			shared |= 1 << i
+		}
+		if passed {
 			taken |= 1 << i
 			continue
 		}
 		l.bucket.refused.Add(1)
+		if l.callers != nil {
+			l.callers.top.add(key, caller)
+		}
 		if l.observe {
 			l.would.Add(1)
 			f.sinks.Post(l.notice, c.Start)
@@ -148,12 +183,24 @@ func (f *Filter) OnCall(c *resources.Call) *resources.Stop {
 		}
 		for j := 0; taken != 0; j, taken = j+1, taken>>1 {
 			if taken&1 != 0 {
-				f.limits[j].bucket.giveBack()
+				f.limits[j].giveBack(key, shared>>j&1 != 0)
 			}
 		}
 		return l.stop
 	}
 	return nil
+}
+
+// giveBack undoes what let the call pass: in the caller's own bucket, in overflow if that was shared, or in that of all.
+func (l *limit) giveBack(key uint64, shared bool) {
+	switch {
+	case l.callers == nil || key == 0:
+		l.bucket.giveBack()
+	case shared:
+		l.callers.overflow.giveBack()
+	default:
+		l.callers.giveBack(l.bucket, key)
+	}
 }
 
 // OnDone does nothing: a call counts when it begins.
@@ -165,8 +212,11 @@ type LimitStatus struct {
 	Match   string `json:"match,omitempty"`
 	Rate    string `json:"rate"`
 	Burst   int    `json:"burst"`
+	Per     string `json:"per,omitempty"`
 	Mode    string `json:"mode"`
 	Refused int64  `json:"refused"` // or, with mode observe, would have been
+	// Callers are those who were refused most, at most ten; with per: caller.
+	Callers []CallerStatus `json:"callers,omitempty"`
 }
 
 // Status returns the limits with their counts, as []LimitStatus.
@@ -176,7 +226,10 @@ func (f *Filter) Status() any {
 		l := &f.limits[i]
 		out[i] = LimitStatus{
 			Rule: l.name, Match: l.id.match.String(), Rate: l.id.rate.String(), Burst: l.id.burst,
-			Mode: resources.Enforce, Refused: l.bucket.refused.Load(),
+			Per: l.id.per, Mode: resources.Enforce, Refused: l.bucket.refused.Load(),
+		}
+		if l.callers != nil {
+			out[i].Callers = l.callers.top.list()
 		}
 		if l.observe {
 			out[i].Mode = resources.Observe

@@ -36,7 +36,7 @@ export function command(o: Order): string {
     case 'degrade':
       return line('sluice degrade', at, o.reply && o.reply !== 'error' && `--reply ${quote(o.reply)}`, ...share(o), ...rest)
     case 'limit':
-      return line('sluice limit', at, quote(o.rate || '0/s'), o.burst ? `--burst ${o.burst}` : '', ...rest)
+      return line('sluice limit', at, quote(o.rate || '0/s'), o.burst ? `--burst ${o.burst}` : '', o.per && `--per ${o.per}`, ...rest)
     case 'fault':
       return line('sluice fault', at, o.delay && `--delay ${quote(o.delay)}`, o.error && `--error ${quote(o.error)}`, ...share(o), ...rest)
     case 'mock':

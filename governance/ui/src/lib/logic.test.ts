@@ -52,6 +52,7 @@ describe('flags', () => {
 describe('command lines', () => {
   it('are those of the program', () => {
     expect(command({ type: 'switch', resource: 'feed-cache', weights: { tc: 100, yf: 0 }, for: '10m', why: "it's late" })).toBe(`sluice switch feed-cache tc=100 yf=0 --for 10m --why 'it'\\''s late'`)
+    expect(command({ type: 'limit', resource: 'a', rate: '50/s', per: 'caller' })).toBe('sluice limit a 50/s --per caller')
     expect(command({ type: 'limit', resource: 'a', rate: '500/s', burst: 5, match: { caller: 'batch-*' } })).toBe("sluice limit a 500/s --burst 5 --match 'caller=batch-*'")
     expect(command({ type: 'degrade', resource: 'a', reply: 'empty', percent: '50%' })).toBe('sluice degrade a --reply empty --percent 50')
     expect(command({ type: 'fault', resource: 'a', delay: '50ms', error: 'no luck' })).toBe("sluice fault a --delay 50ms --error 'no luck'")

@@ -6,7 +6,7 @@ export const types: CommandType[] = ['switch', 'degrade', 'limit', 'fault', 'moc
 const parts: Record<CommandType, (keyof Order)[]> = {
   switch: ['weights'],
   degrade: ['reply', 'percent'],
-  limit: ['rate', 'burst'],
+  limit: ['rate', 'burst', 'per'],
   fault: ['delay', 'error', 'percent'],
   mock: ['reply', 'percent'],
   drain: ['endpoint'],

@@ -140,6 +140,7 @@ export interface Order {
   delay?: Duration
   rate?: string
   burst?: number
+  per?: 'caller'
   endpoint?: string
   for?: Duration
   why?: string
