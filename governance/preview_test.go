@@ -2,8 +2,10 @@ package governance
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -37,5 +39,41 @@ func TestPreviewOfACommand(t *testing.T) {
 	mustStatus(t, z.ask(http.MethodPost, "/v1/commands", order, bearer(z.adminToken(t))...), http.StatusCreated, `"id"`)
 	if p := preview(order); len(p.Warnings) != 1 {
 		t.Errorf("with another command about the same calls: %q", p.Warnings)
+	}
+}
+
+// Each rule of a resource says where it comes from.
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	z := opened(t)
+	admin := bearer(z.adminToken(t))
+	z.put(t, "feed", cacheYAML)
+	order := `{"type": "switch", "resource": "feed", "weights": {"tc": 100}, "why": "test"}`
+	if w := z.ask("POST", "/v1/commands", order, admin...); w.Code != 201 {
+		t.Fatal(w.Code, w.Body)
+	}
+	var out struct {
+		Origins []struct {
+			Path, From string
+			Value      any
+		}
+	}
+	w := z.ask("GET", "/v1/resources/feed", "", admin...)
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		t.Fatal(err, w.Body)
+	}
+	found := map[string]string{}
+	for _, o := range out.Origins {
+		found[o.Path] = fmt.Sprintf("%v from %s", o.Value, o.From)
+	}
+	for path, want := range map[string]string{
+		"kind": "redis from the centre, version 1 by admin.token", "policy.timeout": "1s from default", "labels.team": "feed from the centre, version 1 by admin.token",
+	} {
+		if found[path] != want {
+			t.Errorf("%s is %q, want %q; all: %v", path, found[path], want, found)
+		}
+	}
+	if o := out.Origins[0]; o.Path != "groups.*.weight" || !strings.HasPrefix(o.From, "command g-") {
+		t.Errorf("the first is %+v", o)
 	}
 }

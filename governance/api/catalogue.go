@@ -13,7 +13,6 @@ import (
 	"github.com/sluice-mesh/sluice/governance/fleet"
 	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
-	"github.com/sluice-mesh/sluice/resources"
 )
 
 // Health of a resource, the best first.
@@ -271,11 +270,6 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.known()
-	type origin struct {
-		Path  string `json:"path"`
-		From  string `json:"from"`
-		Value string `json:"value"`
-	}
 	out := struct {
 		resource
 		Config    json.RawMessage `json:"config,omitempty"`
@@ -286,44 +280,17 @@ func (s *Server) getResource(w http.ResponseWriter, r *http.Request) error {
 		Owners    []string        `json:"owners,omitempty"`
 		Away      []absent        `json:"away"`
 	}{resource: s.describe(it, now), Away: s.away(), Config: it.spec, Endpoints: s.endpoints(it), Active: s.commandsOn(it, now), Owners: it.owners}
-	from := "the files of " + strings.Join(it.owners, ", ")
 	if it.doc != nil {
-		from = fmt.Sprintf("the centre, version %d by %s", it.doc.Version, it.doc.Author)
 		applied := s.Fleet.Applied(it.name)
 		applied.Refused, applied.Behind, applied.Away = nonNil(applied.Refused), nonNil(applied.Behind), nonNil(applied.Away)
 		out.Applied = &applied
 	}
-	if it.source == fromExport {
-		from = "agents that export it"
-	}
-	out.Origins = append(out.Origins, origin{Path: "", From: from, Value: it.Kind})
-	if it.doc != nil && len(it.owners) > 0 {
-		out.Origins = append(out.Origins, origin{Path: "", From: "the file of " + strings.Join(it.owners, ", ") + " stands above the centre there"})
-	}
-	for _, c := range out.Active {
-		if c.Problem != "" { // it is not in force
-			continue
-		}
-		out.Origins = append(out.Origins, origin{Path: commandPath(&c), From: "command " + c.ID + " by " + c.Author, Value: c.Summary})
-	}
+	out.Origins = origins(it, out.Active)
 	if out.ETag != "" {
 		w.Header().Set("ETag", out.ETag)
 	}
 	httpapi.Reply(w, http.StatusOK, out)
 	return nil
-}
-
-// commandPath is the part of a resource that a command stands above.
-func commandPath(c *commandView) string {
-	switch c.Type {
-	case resources.CommandSwitch:
-		return "groups.*.weight"
-	case resources.CommandLimit:
-		return "policy.limits"
-	case resources.CommandDrain:
-		return "groups.*.endpoints"
-	}
-	return "calls"
 }
 
 func (s *Server) getEndpoints(w http.ResponseWriter, r *http.Request) error {
