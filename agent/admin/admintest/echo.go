@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sluice-mesh/sluice/internal/clock"
@@ -46,23 +45,14 @@ func (driver) Open(s resources.Settings, rt resources.Runtime) (resources.Resour
 	if settings.Greeting == "refuse" {
 		return nil, fmt.Errorf("settings.greeting: the word refuse is for tests of failing drivers")
 	}
-	e := &echo{rt: rt, greeting: settings.Greeting, conns: make(map[net.Conn]*resources.Session)}
-	e.life, e.cut = context.WithCancel(context.Background())
-	return e, nil
+	return &echo{rt: rt, greeting: settings.Greeting}, nil
 }
 
 // echo is an open resource.
 type echo struct {
 	rt       resources.Runtime
 	greeting string
-	life     context.Context // of calls that wait
-	cut      context.CancelFunc
-
-	mu       sync.Mutex // guards what follows
-	conns    map[net.Conn]*resources.Session
-	draining bool
-	idle     map[net.Conn]bool
-	served   sync.WaitGroup
+	clients  resources.Clients
 }
 
 func (e *echo) Probe(ep *resources.Endpoint) resources.Probe { return probe(ep.Address) }
@@ -87,55 +77,30 @@ func (p probe) Check(context.Context) (resources.Health, error) {
 }
 func (probe) Close() {}
 
-// Serve answers lines until the client leaves or the resource drains. A session that is between two requests is closed
-// at once then; one that serves a request ends after its answer.
+// Serve implements resources.Server: it answers lines until the client leaves or the resource drains.
 func (e *echo) Serve(conn net.Conn, s *resources.Session) {
-	e.mu.Lock()
-	if e.draining {
-		e.mu.Unlock()
-		conn.Close()
-		e.rt.Closed(s)
-		return
-	}
-	e.conns[conn] = s
-	e.served.Add(1)
-	e.mu.Unlock()
-	defer func() {
-		conn.Close()
-		e.mu.Lock()
-		delete(e.conns, conn)
-		delete(e.idle, conn)
-		e.mu.Unlock()
-		e.rt.Closed(s)
-		e.served.Done()
-	}()
-	if e.greeting != "" {
-		fmt.Fprintln(conn, e.greeting)
-	}
-	in := bufio.NewScanner(conn)
-	for e.wait(conn, true) && in.Scan() {
-		e.wait(conn, false)
-		if _, err := conn.Write(e.answer(s, in.Text())); err != nil {
-			return
+	e.clients.Serve(e.rt, conn, s, func(c *resources.Client) {
+		if e.greeting != "" {
+			fmt.Fprintln(c, e.greeting)
 		}
-		if e.rt.Boundary(s, nil) == resources.Drain {
-			return
+		in := bufio.NewScanner(c)
+		for c.Wait() && in.Scan() {
+			c.Busy()
+			if _, err := c.Write(e.answer(c.Context, s, in.Text())); err != nil {
+				return
+			}
+			if e.rt.Boundary(s, nil) == resources.Drain {
+				return
+			}
 		}
-	}
+	})
 }
 
-// wait marks a session as idle or busy; it reports false when an idle one must end.
-func (e *echo) wait(conn net.Conn, idle bool) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.idle == nil {
-		e.idle = make(map[net.Conn]bool)
-	}
-	e.idle[conn] = idle
-	return !idle || !e.draining
-}
+// Shutdown implements resources.Resource.
+func (e *echo) Shutdown(ctx context.Context) error { return e.clients.Shutdown(ctx) }
 
-func (e *echo) answer(s *resources.Session, line string) []byte {
+// answer runs a call; life is what one that waits does so for.
+func (e *echo) answer(life context.Context, s *resources.Session, line string) []byte {
 	name, arg, _ := strings.Cut(line, " ")
 	op, _ := e.rt.Ops().Lookup(name)
 	info := e.rt.Ops().Info(op)
@@ -155,7 +120,7 @@ func (e *echo) answer(s *resources.Session, line string) []byte {
 		return e.end(c, e.AppendStop(nil, c, &resources.Stop{Fault: fault}))
 	}
 	if d, err := time.ParseDuration(arg); err == nil && name == "WAIT" {
-		clock.Sleep(e.life, d)
+		clock.Sleep(life, d)
 	}
 	return e.end(c, fmt.Appendf(nil, "ok %s %s\n", ep.Group, ep.Address))
 }
@@ -164,35 +129,6 @@ func (e *echo) end(c *resources.Call, answer []byte) []byte {
 	c.Now, c.RespBytes = clock.Now(), int64(len(answer))
 	e.rt.End(c)
 	return answer
-}
-
-// Shutdown implements resources.Resource.
-func (e *echo) Shutdown(ctx context.Context) error {
-	defer e.cut()
-	e.mu.Lock()
-	e.draining = true
-	for c, idle := range e.idle {
-		if idle {
-			c.Close()
-		}
-	}
-	e.mu.Unlock()
-	done := make(chan struct{})
-	go func() { e.served.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	e.mu.Lock()
-	n := len(e.conns)
-	e.cut()
-	for c := range e.conns {
-		c.Close()
-	}
-	e.mu.Unlock()
-	<-done
-	return fmt.Errorf("%d sessions cut: %w", n, ctx.Err())
 }
 
 // view is a request line.
