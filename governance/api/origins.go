@@ -33,13 +33,14 @@ func origins(it *item, commands []commandView) []origin {
 	if it.doc != nil && owners != "" {
 		out = append(out, origin{From: "the file of " + owners + " stands above the centre there"})
 	}
-	// What the document does not say is a default, but for groups: those are of agents that export the resource. Of a resource in files the centre
-	// knows only what holds.
-	written, others, groups := "", "default", "agents that export it"
+	// What the document does not say is a default, but for groups: those are of agents that export the resource, and without a document so is its
+	// kind. Of a resource in files the centre knows only what holds.
+	const exports = "agents that export it"
+	written, kind, groups, others := "", exports, exports, "default"
 	var document []byte
 	switch {
 	case it.doc == nil:
-		others, groups = "the files of "+owners, "the files of "+owners
+		kind, groups, others = "the files of "+owners, "the files of "+owners, "the files of "+owners
 	case len(it.doc.Text) > 0:
 		document, written = it.doc.Text, fmt.Sprintf("the centre, version %d by %s", it.doc.Version, it.doc.Author)
 	}
@@ -55,10 +56,13 @@ func origins(it *item, commands []commandView) []origin {
 	}
 	for _, f := range list {
 		o := origin{Path: f.Path, From: others, Value: f.Value}
-		if name, ok := groupOf(f.Path); f.Written {
+		switch name, inGroup := groupOf(f.Path); {
+		case f.Written:
 			o.From = written
-		} else if ok && !inGroups[name] {
+		case inGroup && (!inGroups[name] || strings.HasSuffix(f.Path, ".endpoints")):
 			o.From = groups
+		case f.Path == "kind":
+			o.From = kind
 		}
 		out = append(out, o)
 	}

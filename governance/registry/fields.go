@@ -14,8 +14,8 @@ type Field struct {
 	Written bool            // the document says so; else it is a default, or comes from elsewhere
 }
 
-// Fields lists what a spec says, in the order of paths, and which of it stands in a document, YAML or JSON. The name is left out. The error is for a
-// text that cannot be read.
+// Fields lists what a spec says, in the order of paths, and which of it stands in a document, YAML or JSON. The name is left out, and so are
+// endpoints where there are none. The error is for a text that cannot be read.
 func Fields(spec, document []byte) ([]Field, error) {
 	whole, err := readValue(spec)
 	if err != nil {
@@ -43,6 +43,9 @@ func fields(out *[]Field, path string, v, written any) {
 			}
 			list, isList := v[key].([]any)
 			if key == "endpoints" && isList {
+				if len(list) == 0 && from[key] == nil {
+					continue
+				}
 				count := fmt.Sprintf(`"%d endpoints"`, len(list))
 				if len(list) == 1 {
 					count = `"1 endpoint"`

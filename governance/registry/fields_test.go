@@ -19,7 +19,7 @@ func TestFields(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("%s %s %v", f.Path, f.Value, f.Written))
 	}
 	want := []string{
-		`groups.tc.endpoints "0 endpoints" false`, `groups.tc.weight 0 false`, `groups.yf.endpoints "1 endpoint" true`, `groups.yf.weight 100 false`,
+		`groups.tc.weight 0 false`, `groups.yf.endpoints "1 endpoint" true`, `groups.yf.weight 100 false`,
 		`kind "redis" true`, `listen[0] "127.0.0.1:1" true`,
 		`policy.failover.tries 2 false`, `policy.limits[0] {"burst":1,"rate":"5/s"} true`, `policy.timeout "1s" false`,
 	}
