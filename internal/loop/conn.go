@@ -85,6 +85,11 @@ func (c *Conn) Closed() bool { return c.state&stClosed != 0 }
 // Buffered returns the bytes that arrived and were not consumed.
 func (c *Conn) Buffered() int { return len(c.in) }
 
+// Unread reports whether bytes are known to have come that the handler was not offered yet. A connection that looks idle and is to be
+// closed should be asked: its peer may have just sent what it waits for an answer to. Where only the system knows, as for TLS, and
+// that is not asked, it says false.
+func (c *Conn) Unread() bool { return c.state&stClosed == 0 && c.waiting() > 0 }
+
 // Pending returns how many bytes wait to be written.
 func (c *Conn) Pending() int { return len(c.out) - c.sent }
 

@@ -108,6 +108,34 @@ func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	}
 }
 
+// What the system holds is known without reading it, where the system is asked at all.
+func TestUnread(t *testing.T) {
+	for name, pair := range pairs(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLoop(t)
+			server, client := pair()
+			defer client.Close()
+			c := attach(t, l, server, silent{})
+			known := name == "tcp" || name == "unix"
+			said := make(chan [2]bool, 1)
+			if !l.Post(func() {
+				before := c.Unread()
+				if known { // others have nobody who reads while the loop stands still
+					if _, err := client.Write([]byte("PING")); err != nil {
+						t.Error(err)
+					}
+				}
+				said <- [2]bool{before, c.Unread()}
+			}) {
+				t.Fatal("the loop is gone")
+			}
+			if got := <-said; got != [2]bool{false, known} {
+				t.Errorf("unread before and after bytes came: %v, want [false %v]", got, known)
+			}
+		})
+	}
+}
+
 func attach(t testing.TB, l *Loop, nc net.Conn, h Handler) *Conn {
 	t.Helper()
 	got := make(chan *Conn, 1)

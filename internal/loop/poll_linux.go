@@ -206,6 +206,18 @@ func (l *Loop) event(c *Conn, events uint32) {
 	}
 }
 
+// waiting returns how many bytes the system holds for the connection.
+func (c *Conn) waiting() int {
+	if c.net != nil {
+		return 0
+	}
+	n, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func (c *Conn) socketError() error {
 	v, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil || v == 0 {

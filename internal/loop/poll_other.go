@@ -61,3 +61,5 @@ func (c *Conn) watch() error {
 }
 
 func (c *Conn) flush() { c.net.flush(c) }
+
+func (c *Conn) waiting() int { return 0 }

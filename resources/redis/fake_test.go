@@ -40,6 +40,7 @@ type fakeRuntime struct {
 	mismatches atomic.Int64
 	conns      sync.Map // mode -> *atomic.Int64
 	leave      atomic.Bool
+	drain      atomic.Bool
 	quiet      atomic.Bool // do not count outcomes: that allocates
 
 	mu       sync.Mutex
@@ -227,8 +228,11 @@ func (f *fakeRuntime) outcome(key string) int {
 }
 
 func (f *fakeRuntime) Boundary(*resources.Session, *resources.Endpoint) resources.Move {
-	if f.leave.Load() {
+	switch {
+	case f.leave.Load():
 		return resources.Leave
+	case f.drain.Load():
+		return resources.Drain
 	}
 	return resources.Stay
 }

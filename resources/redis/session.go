@@ -91,9 +91,9 @@ func (s *session) attached(c *loop.Conn) {
 	if s.sh.r.set.Profile == profileTransparent {
 		s.setPins(resources.PinPaired)
 	}
-	if s.sh.draining {
+	if s.sh.noDials {
 		c.Close(nil)
-	}
+	} // while the resource drains it may still ask something: who connected a moment ago does
 }
 
 // OnData implements loop.Handler: it handles as many requests as it may.
@@ -475,6 +475,9 @@ func (s *session) boundary() {
 	switch s.sh.rt.Boundary(s.rs, ep) {
 	case resources.Drain:
 		if s.movable() {
+			if s.asking() {
+				return
+			}
 			s.closing = true
 			s.conn.CloseAfterFlush()
 			return
@@ -489,6 +492,10 @@ func (s *session) boundary() {
 	}
 	s.finish()
 }
+
+// asking reports whether the client has sent a request, or begun to, that was not looked at yet: it is served, and the next boundary
+// ends the session. Closing in front of it would lose it, and with it, by the reset that follows, replies on their way.
+func (s *session) asking() bool { return s.partial > 0 || s.conn.Unread() }
 
 // movable reports whether ending the session now loses nothing but messages that a subscriber must expect to lose.
 func (s *session) movable() bool {
@@ -574,6 +581,9 @@ func (s *session) OnClose(*loop.Conn, error) {
 
 // sweep ends a session that was silent for too long.
 func (s *session) sweep(now, idle int64) {
+	if s.sh.draining {
+		s.boundary() // what came when the drain began may have been no request
+	}
 	switch {
 	case s.hold != 0 || s.ended:
 	case s.partial > 0 && now-s.partial > loginTime && int64(s.conn.Buffered()) < slowest*(now-s.partial)/1e9:
