@@ -102,7 +102,7 @@ func (g *gate) drain(silent int64) {
 	g.draining = true
 	for co := g.conns; co != nil; {
 		next := co.next
-		if co.between() && co.conn.Pending() == 0 && co.conn.Buffered() == 0 && g.loop.Now()-co.last >= silent {
+		if co.between() && co.conn.Pending() == 0 && co.conn.Buffered() == 0 && g.loop.Now()-co.last >= silent && !co.conn.Unread() {
 			co.conn.Close(errDone)
 		}
 		co = next

@@ -122,7 +122,7 @@ func (d *door) Shutdown(ctx context.Context) error {
 func (g *gate) drain(silent int64) {
 	for co := g.conns; co != nil; {
 		next := co.next
-		if co.n == 0 && co.conn.Pending() == 0 && co.conn.Buffered() == 0 && g.loop.Now()-co.last >= silent {
+		if co.n == 0 && co.conn.Pending() == 0 && co.conn.Buffered() == 0 && g.loop.Now()-co.last >= silent && !co.conn.Unread() {
 			co.conn.Close(errDone)
 		}
 		co = next
