@@ -114,7 +114,8 @@ func script(first uint32) []exchange {
 	}
 }
 
-// play sends the script and returns what comes back, byte for byte but for the numbers of statements.
+// play sends the script and returns what comes back to each exchange, byte for byte but for the numbers of statements. On a busy machine the
+// end of an answer may come so late that it stands with the next one.
 func play(c *client) []string {
 	var out []string
 	first := uint32(1)
@@ -137,7 +138,7 @@ func play(c *client) []string {
 			}
 			mysql.PutStmtID(got[mysql.HeaderLen:], binary.LittleEndian.Uint32(got[5:])-first)
 		}
-		out = append(out, fmt.Sprintf("%s: %q", x.name, got))
+		out = append(out, string(got))
 	}
 	return out
 }
@@ -170,9 +171,15 @@ func TestTunnelIsTransparent(t *testing.T) {
 		got := play(through)
 		through.close()
 		s.Exec("DROP DATABASE IF EXISTS d1", "DROP TABLE t")
-		for i := range want {
-			if w, g := varies.ReplaceAllString(want[i], ""), varies.ReplaceAllString(got[i], ""); w != g {
-				t.Errorf("caps %v:\nagent  %s\nserver %s", caps, got[i], want[i])
+		same := func(got, want string) bool {
+			return varies.ReplaceAllString(got, "") == varies.ReplaceAllString(want, "")
+		}
+		if same(strings.Join(got, ""), strings.Join(want, "")) {
+			continue
+		}
+		for i, x := range script(1) {
+			if !same(got[i], want[i]) {
+				t.Errorf("caps %v, %s:\nagent  %q\nserver %q", caps, x.name, got[i], want[i])
 			}
 		}
 	}
