@@ -12,7 +12,7 @@ import (
 )
 
 // A drain that begins when requests have come that nobody looked at yet, or half of one, answers them before it ends the session. Sessions
-// of which nothing has come end at once.
+// of which nothing has come end when they fall silent.
 func TestDrainAnswersWhatHasCome(t *testing.T) {
 	s := server.Start(t, server.Redis{}).Primary
 	for name, c := range map[string]struct{ before, told, during, after, want string }{

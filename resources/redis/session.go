@@ -456,11 +456,11 @@ func (s *session) idle() {
 	if s.hold != 0 {
 		s.resume(holdIdle | holdFull)
 	}
-	s.boundary()
+	s.boundary(true)
 }
 
-// boundary lets a session go where it should not stay, as soon as it may.
-func (s *session) boundary() {
+// boundary lets a session go where it should not stay, as soon as it may. answered says that its client has just got a reply.
+func (s *session) boundary(answered bool) {
 	if s.ended || s.n > 0 && !s.subscribed() {
 		return
 	}
@@ -475,7 +475,7 @@ func (s *session) boundary() {
 	switch s.sh.rt.Boundary(s.rs, ep) {
 	case resources.Drain:
 		if s.movable() {
-			if s.asking() {
+			if !answered && s.sh.loop.Now()-s.last < lull || s.asking() {
 				return
 			}
 			s.closing = true
@@ -492,6 +492,11 @@ func (s *session) boundary() {
 	}
 	s.finish()
 }
+
+// lull is for how long a client must have been silent, in ns, to be left on a drain without having asked anything more. RESP has no word for
+// "I am going away", and whoever asks often may be about to. The moment behind a reply is the best that there is: the client
+// has it to deal with first, and clients look whether a connection has ended before they use it again.
+const lull = int64(100e6)
 
 // asking reports whether the client has sent a request, or begun to, that was not looked at yet: it is served, and the next boundary
 // ends the session. Closing in front of it would lose it, and with it, by the reset that follows, replies on their way.
@@ -582,7 +587,7 @@ func (s *session) OnClose(*loop.Conn, error) {
 // sweep ends a session that was silent for too long.
 func (s *session) sweep(now, idle int64) {
 	if s.sh.draining {
-		s.boundary() // what came when the drain began may have been no request
+		s.boundary(false)
 	}
 	switch {
 	case s.hold != 0 || s.ended:

@@ -108,7 +108,10 @@ func (sh *shard) onSweep(now int64) {
 		sh.pools[id] = kept
 		used += len(kept)
 	}
-	if sh.sessions != nil || used > 0 {
+	switch {
+	case sh.sessions != nil && sh.draining:
+		sh.loop.Set(&sh.sweep, now+lull)
+	case sh.sessions != nil || used > 0:
 		sh.loop.Set(&sh.sweep, now+sweepEvery)
 	}
 	if len(sh.attrs) > 1024 {
@@ -147,18 +150,21 @@ func (sh *shard) update() {
 	}
 	for s := sh.sessions; s != nil; {
 		next := s.nextSession
-		s.boundary()
+		s.boundary(false)
 		s = next
 	}
 }
 
-// drain ends sessions at their boundaries.
+// drain ends sessions at their boundaries: silent ones at once, the others behind a reply or when they fall silent.
 func (sh *shard) drain() {
 	sh.draining = true
 	for s := sh.sessions; s != nil; {
 		next := s.nextSession
-		s.boundary()
+		s.boundary(false)
 		s = next
+	}
+	if sh.sessions != nil {
+		sh.loop.Set(&sh.sweep, sh.loop.Now()+lull)
 	}
 }
 
