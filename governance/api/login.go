@@ -2,7 +2,10 @@ package api
 
 import (
 	"errors"
+	"fmt"
+	"html"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -171,7 +174,52 @@ func (s *Server) oidcStart(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// oidcCallback is where the identity provider sends a browser back to. Who is refused sees a page: nobody else would show them what it is.
 func (s *Server) oidcCallback(w http.ResponseWriter, r *http.Request) error {
+	err := s.oidcFinish(w, r)
+	if err == nil || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return err
+	}
+	status := http.StatusInternalServerError
+	var e *httpapi.Error
+	if errors.As(err, &e) {
+		status = e.Status
+	} else {
+		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	words := refusedPage["en"]
+	if strings.HasPrefix(strings.ToLower(r.Header.Get("Accept-Language")), "zh") {
+		words = refusedPage["zh"]
+	}
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, words, html.EscapeString(err.Error()))
+	return nil
+}
+
+// refusedPage is what somebody sees whose login failed, by language; %s is why.
+var refusedPage = map[string]string{
+	"en": refusedHead("en") + `<h1>You are not logged in</h1>
+<p>%s</p>
+<p><a href="/v1/oidc/start">Begin anew</a>, or <a href="/login">log in another way</a>.
+If it fails again, show this page to whoever runs this centre: roles are given by <code>center.oidc</code>.</p>
+`,
+	"zh": refusedHead("zh") + `<h1>登录未成功</h1>
+<p>%s</p>
+<p><a href="/v1/oidc/start">重新开始</a>，或<a href="/login">用其他方式登录</a>。
+如果再次失败，请将此页交给治理中心的管理员：角色由 <code>center.oidc</code> 授予。</p>
+`,
+}
+
+func refusedHead(lang string) string {
+	return `<!doctype html>
+<html lang="` + lang + `"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<title>Sluice</title>
+`
+}
+
+func (s *Server) oidcFinish(w http.ResponseWriter, r *http.Request) error {
 	if s.OIDC == nil {
 		return httpapi.NotFound("no identity provider is configured: see center.oidc")
 	}

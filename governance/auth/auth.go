@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/store"
@@ -30,7 +31,12 @@ type Auth struct {
 	ca    *CA
 	key   []byte // of cookies
 	admin []byte // hash of admin.token
+
+	joining sync.Mutex // held while the use of a join token goes on record
 }
+
+// adminName is the file of the admin token, and whoever has that in the audit log.
+const adminName = "admin.token"
 
 // Open loads what is there and makes what is not.
 func Open(ctx context.Context, o Options) (*Auth, error) {
@@ -48,7 +54,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	if a.key, err = loadSessionKey(ctx, o.Store, seal); err != nil {
 		return nil, err
 	}
-	token, err := adminToken(filepath.Join(o.Dir, "admin.token"))
+	token, err := adminToken(filepath.Join(o.Dir, adminName))
 	if err != nil {
 		return nil, err
 	}

@@ -362,6 +362,50 @@ func csr(t *testing.T, name string) (*ecdsa.PrivateKey, string) {
 	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 
+// What the centre and its token are called in the audit log is nobody else's name.
+func TestReservedNames(t *testing.T) {
+	a, _, _, _ := opened(t)
+	grants := []Grant{{Role: Viewer}}
+	o := &OIDC{auth: a, config: OIDCConfig{User: "sub", Groups: "groups", Roles: map[string]string{"*": "viewer"}}}
+	for _, name := range []string{"center", "admin.token"} {
+		_, user := a.PutUser(t.Context(), User{Name: name, Grants: grants, Author: "ann"}, -1)
+		_, link := a.Link(t.Context(), name, grants, "ann")
+		_, claim := o.identity(map[string]any{"sub": name})
+		for what, err := range map[string]error{"a user": user, "a login link": link, "a claim": claim} {
+			if err == nil || !strings.Contains(err.Error(), "use another one") {
+				t.Errorf("%s called %s: %v", what, name, err)
+			}
+		}
+	}
+	if _, err := a.PutUser(t.Context(), User{Name: "centre", Grants: grants, Author: "ann"}, -1); err != nil {
+		t.Error(err)
+	}
+}
+
+// A crowd that starts at once joins by one token, and each use is on record.
+func TestJoinOfACrowd(t *testing.T) {
+	a, _, _, _ := opened(t)
+	const crowd = 300
+	j, token, err := a.AddJoin(t.Context(), "", crowd, 0, "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, request := csr(t, "x")
+	var all sync.WaitGroup
+	for range crowd {
+		all.Go(func() {
+			if _, err := a.Join(t.Context(), token, control.JoinRequest{Name: "x", CSR: request}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	list, err := a.Joins(t.Context())
+	if err != nil || len(list) != 1 || list[0].ID != j.ID || list[0].Left != 0 {
+		t.Errorf("behind %d uses: %+v, %v", crowd, list, err)
+	}
+}
+
 func TestJoin(t *testing.T) {
 	a, c, _, _ := opened(t)
 	ctx := t.Context()

@@ -90,20 +90,19 @@ func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (
 	if !ok || len(parts) != 3 || checkName(parts[0]) != nil {
 		return control.JoinAnswer{}, fmt.Errorf("join: this is %w: a join token begins with %s", ErrUnauthorized, joinPrefix)
 	}
-	for range 20 { // another agent may use it at the same time
-		j, err := get[Join](ctx, a.store, "joins/"+parts[0], func(j *Join, rev int64) { j.Revision = rev })
-		if errors.Is(err, store.ErrNotFound) {
-			return control.JoinAnswer{}, fmt.Errorf("join: the token %s is %w: it was deleted, or is of another centre", parts[0], ErrUnauthorized)
-		}
+	if _, err := a.joinToken(ctx, parts[0], parts[1], r.Name); err != nil {
+		return control.JoinAnswer{}, err
+	}
+	answer, err := a.certify(ctx, r)
+	if err != nil {
+		return answer, err
+	}
+	a.joining.Lock() // a crowd at one centre takes turns, so that only other centres are in the way
+	defer a.joining.Unlock()
+	for range 20 {
+		j, err := a.joinToken(ctx, parts[0], parts[1], r.Name)
 		if err != nil {
-			return control.JoinAnswer{}, fmt.Errorf("join: %w", err)
-		}
-		if err := j.admits(parts[1], r.Name, a.now()); err != nil {
 			return control.JoinAnswer{}, err
-		}
-		answer, err := a.certify(ctx, r)
-		if err != nil {
-			return answer, err
 		}
 		was := j.Revision
 		j.Left, j.Revision = j.Left-1, 0
@@ -117,6 +116,18 @@ func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (
 		return answer, nil
 	}
 	return control.JoinAnswer{}, fmt.Errorf("join: too many agents use this token at once: try again: %w", store.ErrConflict)
+}
+
+// joinToken reads a token that lets the agent in.
+func (a *Auth) joinToken(ctx context.Context, id, secret, agent string) (Join, error) {
+	j, err := get[Join](ctx, a.store, "joins/"+id, func(j *Join, rev int64) { j.Revision = rev })
+	if errors.Is(err, store.ErrNotFound) {
+		return j, fmt.Errorf("join: the token %s is %w: it was deleted, or is of another centre", id, ErrUnauthorized)
+	}
+	if err != nil {
+		return j, fmt.Errorf("join: %w", err)
+	}
+	return j, j.admits(secret, agent, a.now())
 }
 
 // admits says why a token does not let an agent in.

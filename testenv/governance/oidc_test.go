@@ -30,6 +30,7 @@ type surfer struct {
 	*testing.T
 	http *http.Client
 	base string
+	page string // Accept-Language of a browser that shows pages; "": it asks as programs do
 }
 
 func newSurfer(t *testing.T, base string) *surfer {
@@ -38,7 +39,7 @@ func newSurfer(t *testing.T, base string) *surfer {
 		t.Fatal(err)
 	}
 	return &surfer{t, &http.Client{Jar: jar, Timeout: 20 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, base}
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, base, ""}
 }
 
 func (s *surfer) visit(method, at string) (*http.Response, string) {
@@ -46,6 +47,10 @@ func (s *surfer) visit(method, at string) (*http.Response, string) {
 	r, err := http.NewRequest(method, at, nil)
 	if err != nil {
 		s.Fatal(err)
+	}
+	if s.page != "" {
+		r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+		r.Header.Set("Accept-Language", s.page)
 	}
 	resp, err := s.http.Do(r)
 	if err != nil {
@@ -178,22 +183,35 @@ func TestOIDCRefuses(t *testing.T) {
 		"unverified":          {claims: map[string]any{"email_verified": false}, says: "not verified"},
 		"unverified, as text": {claims: map[string]any{"email_verified": "false"}, says: "not verified"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSurfer(t, l.center.URL())
-			p.Say(c.claims)
-			back := c.back
-			if back == nil {
-				back = plain
-			}
-			at := back(s)
-			resp, body := s.visit("GET", at)
-			if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, c.says) || cookie(resp, "sluice_session") != nil {
-				t.Errorf("%d %s %v; want 401 that says %q, and no session", resp.StatusCode, body, resp.Cookies(), c.says)
-			}
-			if resp, body := s.visit("GET", s.base+"/v1/me"); resp.StatusCode != http.StatusUnauthorized {
-				t.Errorf("somebody is logged in: %d %s", resp.StatusCode, body)
-			}
-		})
+		for _, page := range []string{"", "en-GB,en;q=0.9", "zh-CN,zh;q=0.9"} {
+			t.Run(name+", "+page, func(t *testing.T) {
+				s := newSurfer(t, l.center.URL())
+				p.Say(c.claims)
+				back := c.back
+				if back == nil {
+					back = plain
+				}
+				at := back(s)
+				s.page = page // a browser sees a page; whatever else comes here gets what programs get
+				resp, body := s.visit("GET", at)
+				if s.page != "" {
+					heading := map[bool]string{false: "You are not logged in", true: "登录未成功"}[strings.HasPrefix(s.page, "zh")]
+					if !strings.Contains(body, heading) || !strings.Contains(body, `href="/v1/oidc/start"`) || !strings.Contains(resp.Header.Get("Content-Type"), "text/html") ||
+						resp.Header.Get("Content-Security-Policy") != "default-src 'none'" {
+						t.Errorf("the page for %s: %v %s", s.page, resp.Header, body)
+					}
+					s.page = ""
+				} else if !json.Valid([]byte(body)) {
+					t.Errorf("a program gets %s", body)
+				}
+				if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, c.says) || cookie(resp, "sluice_session") != nil {
+					t.Errorf("%d %s %v; want 401 that says %q, and no session", resp.StatusCode, body, resp.Cookies(), c.says)
+				}
+				if resp, body := s.visit("GET", s.base+"/v1/me"); resp.StatusCode != http.StatusUnauthorized {
+					t.Errorf("somebody is logged in: %d %s", resp.StatusCode, body)
+				}
+			})
+		}
 	}
 }
 
