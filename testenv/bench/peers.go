@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,10 +71,10 @@ func (b *bench) partPeers() error {
 	return nil
 }
 
-// quantile is the value that a share of all does not exceed.
+// quantile is the least value that a share of all does not exceed.
 func quantile(list []float64, share float64) float64 {
 	list = slices.Sorted(slices.Values(list))
-	return list[min(int(share*float64(len(list))), len(list)-1)]
+	return list[max(int(math.Ceil(share*float64(len(list))))-1, 0)]
 }
 
 // peersMesh is one run.
