@@ -39,9 +39,6 @@ func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "user"); err != nil {
 		return err
 	}
-	if err := noteOK(body.Why); err != nil {
-		return err
-	}
 	expect := int64(-1)
 	if body.Revision != nil {
 		if expect = *body.Revision; expect < 0 {
@@ -101,9 +98,6 @@ func (s *Server) postToken(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "token"); err != nil {
 		return err
 	}
-	if err := noteOK(body.Why); err != nil {
-		return err
-	}
 	t, text, err := s.Auth.AddToken(by(r, "make token", body.Name, body.Why), body.Name, body.Roles, body.For.D(), who(r).Name)
 	if err != nil {
 		return invalid(err)
@@ -134,9 +128,6 @@ func (s *Server) postJoin(w http.ResponseWriter, r *http.Request) error {
 		Why   string             `json:"why"`
 	}
 	if err := httpapi.Decode(r, &body, "join token"); err != nil {
-		return err
-	}
-	if err := noteOK(body.Why); err != nil {
 		return err
 	}
 	j, text, err := s.Auth.AddJoin(by(r, "make join token", body.Agent, body.Why), body.Agent, body.Uses, body.For.D(), who(r).Name)
@@ -191,9 +182,6 @@ func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) error {
 		Why       string   `json:"why"`
 	}
 	if err := httpapi.Decode(r, &body, "secret"); err != nil {
-		return err
-	}
-	if err := noteOK(body.Why); err != nil {
 		return err
 	}
 	name := r.PathValue("name")

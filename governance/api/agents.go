@@ -147,9 +147,6 @@ func (s *Server) blockAgent(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.Decode(r, &body, "block"); err != nil {
 		return err
 	}
-	if err := noteOK(body.Why); err != nil {
-		return err
-	}
 	if err := s.Auth.Block(by(r, "block agent", name, body.Why), name, who(r).Name, body.Why); err != nil {
 		return invalid(err)
 	}

@@ -178,7 +178,7 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 		Text     []string          `json:"text"`
 		TextSay  []say.Sentence    `json:"textSay"`
 	}{Problems: []problem{}, Diff: []registry.Change{}, Agents: []string{}}
-	next, err := s.Registry.CheckEdit(e)
+	next, err := s.Registry.Check(e.Name, e.Data)
 	var wrong *config.Errors
 	switch {
 	case errors.As(err, &wrong):

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
@@ -163,20 +162,6 @@ func by(r *http.Request, what, target, why string) context.Context {
 	return audit.By(r.Context(), audit.Actor{Who: who(r).Name, What: what, Target: target, Why: why})
 }
 
-// mostNote is the longest reason that may be given for a change, in bytes: the audit log keeps it for ever.
-const mostNote = 4 << 10
-
-// noteOK says whether something can be the reason of a change.
-func noteOK(why string) error {
-	if len(why) > mostNote {
-		return httpapi.Invalid("why", "why: %d bytes are too many: use at most %d", len(why), mostNote)
-	}
-	if !utf8.ValidString(why) {
-		return httpapi.Invalid("why", "why: it is not UTF-8")
-	}
-	return nil
-}
-
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -204,10 +189,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Set("Cache-Control", "no-store")
-	if err := noteOK(r.URL.Query().Get("why")); err != nil {
-		httpapi.Fail(w, r, s.Log, err)
-		return
-	}
 	handler, pattern := s.mux.Handler(r)
 	if pattern == "" {
 		httpapi.NoRoute(w, r, s.Log, handler)

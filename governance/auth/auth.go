@@ -35,9 +35,6 @@ type Auth struct {
 	joining sync.Mutex // held while the use of a join token goes on record
 }
 
-// adminName is the file of the admin token, and whoever has that in the audit log.
-const adminName = "admin.token"
-
 // Open loads what is there and makes what is not.
 func Open(ctx context.Context, o Options) (*Auth, error) {
 	if o.Now == nil {
@@ -54,7 +51,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	if a.key, err = loadSessionKey(ctx, o.Store, seal); err != nil {
 		return nil, err
 	}
-	token, err := adminToken(filepath.Join(o.Dir, adminName))
+	token, err := adminToken(filepath.Join(o.Dir, "admin.token"))
 	if err != nil {
 		return nil, err
 	}

@@ -362,26 +362,6 @@ func csr(t *testing.T, name string) (*ecdsa.PrivateKey, string) {
 	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 
-// What the centre and its token are called in the audit log is nobody else's name.
-func TestReservedNames(t *testing.T) {
-	a, _, _, _ := opened(t)
-	grants := []Grant{{Role: Viewer}}
-	o := &OIDC{auth: a, config: OIDCConfig{User: "sub", Groups: "groups", Roles: map[string]string{"*": "viewer"}}}
-	for _, name := range []string{"center", "admin.token"} {
-		_, user := a.PutUser(t.Context(), User{Name: name, Grants: grants, Author: "ann"}, -1)
-		_, link := a.Link(t.Context(), name, grants, "ann")
-		_, claim := o.identity(map[string]any{"sub": name})
-		for what, err := range map[string]error{"a user": user, "a login link": link, "a claim": claim} {
-			if err == nil || !strings.Contains(err.Error(), "use another one") {
-				t.Errorf("%s called %s: %v", what, name, err)
-			}
-		}
-	}
-	if _, err := a.PutUser(t.Context(), User{Name: "centre", Grants: grants, Author: "ann"}, -1); err != nil {
-		t.Error(err)
-	}
-}
-
 // A crowd that starts at once joins by one token, and each use is on record.
 func TestJoinOfACrowd(t *testing.T) {
 	a, _, _, _ := opened(t)

@@ -147,14 +147,6 @@ var ErrUnauthorized = errors.New("not accepted")
 // maxName bounds names of users, tokens and agents.
 const maxName = 128
 
-// checkUser says whether somebody can be called so. The names that the centre and its token have in the audit log are theirs alone.
-func checkUser(name string) error {
-	if name == "center" || name == adminName {
-		return fmt.Errorf("the name %s stands for the centre's own work in the audit log: use another one", name)
-	}
-	return checkName(name)
-}
-
 // checkName says whether something can be a name: it becomes part of keys, paths and certificates.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName {

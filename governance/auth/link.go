@@ -24,7 +24,7 @@ func linkKey(code string) string { return "links/" + hex.EncodeToString(hashOf(c
 // Link makes a code by which a user can log in once, within LinkLife, at any centre of the store. A user that does not exist is made
 // with these roles when the link is used.
 func (a *Auth) Link(ctx context.Context, user string, grants []Grant, author string) (code string, err error) {
-	if err := checkUser(user); err != nil {
+	if err := checkName(user); err != nil {
 		return "", err
 	}
 	if err := validateGrants(grants); err != nil {

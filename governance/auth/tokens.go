@@ -78,7 +78,7 @@ func (a *Auth) DeleteToken(ctx context.Context, id string) error { return a.dele
 // Bearer returns who has a token. Errors are ErrUnauthorized, unless the store cannot be asked.
 func (a *Auth) Bearer(ctx context.Context, text string) (*Identity, error) {
 	if a.isAdminToken(text) {
-		return &Identity{Name: adminName, Grants: []Grant{{Role: Admin}}}, nil
+		return &Identity{Name: "admin.token", Grants: []Grant{{Role: Admin}}}, nil
 	}
 	rest, ok := strings.CutPrefix(text, tokenPrefix)
 	id, part, two := strings.Cut(rest, ".")

@@ -22,7 +22,7 @@ type User struct {
 
 // PutUser makes or changes a user. expect is the revision that it must have, 0 that it must not exist, -1 whatever it is.
 func (a *Auth) PutUser(ctx context.Context, u User, expect int64) (User, error) {
-	if err := checkUser(u.Name); err != nil {
+	if err := checkName(u.Name); err != nil {
 		return u, err
 	}
 	if err := validateGrants(u.Grants); err != nil {
