@@ -168,7 +168,8 @@ func (s *Server) deleteResource(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// dryRun says what a document would change, and for whom.
+// dryRun says what a document would change, and for whom. A document that is another one by now than the author has seen is refused as
+// the change would be.
 func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit) error {
 	out := struct {
 		Valid    bool              `json:"valid"`
@@ -178,6 +179,9 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 		Text     []string          `json:"text"`
 		TextSay  []say.Sentence    `json:"textSay"`
 	}{Problems: []problem{}, Diff: []registry.Change{}, Agents: []string{}}
+	if err := s.Registry.Seen(r.Context(), e); err != nil {
+		return explainDocument(err)
+	}
 	next, err := s.Registry.Check(e.Name, e.Data)
 	var wrong *config.Errors
 	switch {
