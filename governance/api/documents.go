@@ -301,7 +301,7 @@ func (s *Server) postRevert(w http.ResponseWriter, r *http.Request) error {
 		Version int    `json:"version"`
 		Why     string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "revert"); err != nil {
+	if err := decode(r, &body, "revert", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {
@@ -389,7 +389,7 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 		Stages []rollout.Stage `json:"stages"` // none: all agents at once
 		Guards rollout.Guards  `json:"guards"`
 	}
-	if err := httpapi.Decode(r, &body, "publication"); err != nil {
+	if err := decode(r, &body, "publication", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {
@@ -415,7 +415,7 @@ func (s *Server) postEndpoint(w http.ResponseWriter, r *http.Request) error {
 		Weight  *int   `json:"weight"`
 		Why     string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "endpoint"); err != nil {
+	if err := decode(r, &body, "endpoint", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {
@@ -457,7 +457,7 @@ func (s *Server) postRelease(w http.ResponseWriter, r *http.Request) error {
 		Address string `json:"address"` // "": all of the group
 		Why     string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "release"); err != nil {
+	if err := decode(r, &body, "release", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {

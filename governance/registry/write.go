@@ -146,7 +146,7 @@ func (r *Registry) begin(ctx context.Context, e Edit) (*current, error) {
 	if err := checkName("resource", e.Name); err != nil {
 		return nil, err
 	}
-	if err := checkNotes(e.Author, e.Why); err != nil {
+	if err := CheckNotes(e.Author, e.Why); err != nil {
 		return nil, err
 	}
 	cur, err := r.read(ctx, e.Name)
@@ -156,7 +156,8 @@ func (r *Registry) begin(ctx context.Context, e Edit) (*current, error) {
 	return cur, cur.check(e.If)
 }
 
-func checkNotes(author, why string) error {
+// CheckNotes says whether an author and a reason can be kept with a change, of whatever kind.
+func CheckNotes(author, why string) error {
 	switch {
 	case author == "":
 		return errors.New("a change needs an author")
