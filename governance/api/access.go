@@ -36,7 +36,7 @@ func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
 		Revision *int64       `json:"revision"` // 0: must be new; none: whatever it is
 		Why      string       `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "user"); err != nil {
+	if err := decode(r, &body, "user", &body.Why); err != nil {
 		return err
 	}
 	expect := int64(-1)
@@ -95,7 +95,7 @@ func (s *Server) postToken(w http.ResponseWriter, r *http.Request) error {
 		For   resources.Duration `json:"for"`
 		Why   string             `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "token"); err != nil {
+	if err := decode(r, &body, "token", &body.Why); err != nil {
 		return err
 	}
 	t, text, err := s.Auth.AddToken(by(r, "make token", body.Name, body.Why), body.Name, body.Roles, body.For.D(), who(r).Name)
@@ -127,7 +127,7 @@ func (s *Server) postJoin(w http.ResponseWriter, r *http.Request) error {
 		For   resources.Duration `json:"for"`
 		Why   string             `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "join token"); err != nil {
+	if err := decode(r, &body, "join token", &body.Why); err != nil {
 		return err
 	}
 	j, text, err := s.Auth.AddJoin(by(r, "make join token", body.Agent, body.Why), body.Agent, body.Uses, body.For.D(), who(r).Name)
@@ -181,7 +181,7 @@ func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) error {
 		Resources []string `json:"resources"` // names that may refer to it, with * for anything; none: all may
 		Why       string   `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "secret"); err != nil {
+	if err := decode(r, &body, "secret", &body.Why); err != nil {
 		return err
 	}
 	name := r.PathValue("name")

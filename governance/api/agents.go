@@ -144,7 +144,7 @@ func (s *Server) blockAgent(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Why string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "block"); err != nil {
+	if err := decode(r, &body, "block", &body.Why); err != nil {
 		return err
 	}
 	if err := s.Auth.Block(by(r, "block agent", name, body.Why), name, who(r).Name, body.Why); err != nil {

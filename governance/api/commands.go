@@ -130,7 +130,7 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var o order
-	if err := httpapi.Decode(r, &o, "command"); err != nil {
+	if err := decode(r, &o, "command", &o.Why); err != nil {
 		return err
 	}
 	c, err := s.read(r, &o)

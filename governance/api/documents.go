@@ -168,7 +168,8 @@ func (s *Server) deleteResource(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// dryRun says what a document would change, and for whom.
+// dryRun says what a document would change, and for whom. A document that is another one by now than the author has seen is refused as
+// the change would be.
 func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit) error {
 	out := struct {
 		Valid    bool              `json:"valid"`
@@ -178,6 +179,9 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, e registry.Edit)
 		Text     []string          `json:"text"`
 		TextSay  []say.Sentence    `json:"textSay"`
 	}{Problems: []problem{}, Diff: []registry.Change{}, Agents: []string{}}
+	if err := s.Registry.Seen(r.Context(), e); err != nil {
+		return explainDocument(err)
+	}
 	next, err := s.Registry.Check(e.Name, e.Data)
 	var wrong *config.Errors
 	switch {
@@ -297,7 +301,7 @@ func (s *Server) postRevert(w http.ResponseWriter, r *http.Request) error {
 		Version int    `json:"version"`
 		Why     string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "revert"); err != nil {
+	if err := decode(r, &body, "revert", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {
@@ -385,7 +389,7 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 		Stages []rollout.Stage `json:"stages"` // none: all agents at once
 		Guards rollout.Guards  `json:"guards"`
 	}
-	if err := httpapi.Decode(r, &body, "publication"); err != nil {
+	if err := decode(r, &body, "publication", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {
@@ -411,7 +415,7 @@ func (s *Server) postEndpoint(w http.ResponseWriter, r *http.Request) error {
 		Weight  *int   `json:"weight"`
 		Why     string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "endpoint"); err != nil {
+	if err := decode(r, &body, "endpoint", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {
@@ -453,7 +457,7 @@ func (s *Server) postRelease(w http.ResponseWriter, r *http.Request) error {
 		Address string `json:"address"` // "": all of the group
 		Why     string `json:"why"`
 	}
-	if err := httpapi.Decode(r, &body, "release"); err != nil {
+	if err := decode(r, &body, "release", &body.Why); err != nil {
 		return err
 	}
 	if err := s.mayChange(r, name); err != nil {

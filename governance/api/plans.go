@@ -34,13 +34,16 @@ type stepBody struct {
 
 func (s *Server) readPlan(r *http.Request) (rollout.Plan, error) {
 	var body planBody
-	if err := httpapi.Decode(r, &body, "plan"); err != nil {
+	if err := decode(r, &body, "plan", &body.Why); err != nil {
 		return rollout.Plan{}, err
 	}
 	p := rollout.Plan{Name: body.Name, For: body.For, Skip: body.Skip,
 		Course: rollout.Course{Author: who(r).Name, Why: body.Why, Stages: body.Stages, Guards: body.Guards}}
 	for _, b := range body.Steps {
 		c := b.Command
+		if err := bounded(r, c.Why); err != nil {
+			return p, err
+		}
 		if err := s.mayCommand(r, &c); err != nil {
 			return p, err
 		}
@@ -220,7 +223,7 @@ type steering struct {
 
 func (s *Server) postPlanRun(w http.ResponseWriter, r *http.Request) error {
 	var body steering
-	if err := httpapi.Decode(r, &body, "run"); err != nil {
+	if err := decode(r, &body, "run", &body.Why); err != nil {
 		return err
 	}
 	p, err := s.mayRun(r, r.PathValue("id"))
@@ -250,7 +253,7 @@ func steered(err error) error {
 // postPlanOrder pauses, continues or undoes.
 func (s *Server) postPlanOrder(w http.ResponseWriter, r *http.Request) error {
 	var body steering
-	if err := httpapi.Decode(r, &body, "order"); err != nil {
+	if err := decode(r, &body, "order", &body.Why); err != nil {
 		return err
 	}
 	p, err := s.mayRun(r, r.PathValue("id"))
@@ -378,7 +381,7 @@ func (s *Server) publishInStages(w http.ResponseWriter, r *http.Request, name, w
 
 func (s *Server) postReleaseOrder(w http.ResponseWriter, r *http.Request) error {
 	var body steering
-	if err := httpapi.Decode(r, &body, "order"); err != nil {
+	if err := decode(r, &body, "order", &body.Why); err != nil {
 		return err
 	}
 	rel, err := s.Rollouts.Release(r.PathValue("id"))

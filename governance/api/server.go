@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/governance/audit"
 	"github.com/sluice-mesh/sluice/governance/auth"
+	"github.com/sluice-mesh/sluice/governance/registry"
 	"github.com/sluice-mesh/sluice/governance/say"
 	"github.com/sluice-mesh/sluice/governance/store"
 	"github.com/sluice-mesh/sluice/internal/httpapi"
@@ -113,6 +114,10 @@ func (s *Server) locked(n need) http.Handler {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if err := bounded(r, r.URL.Query().Get("why")); err != nil {
+			httpapi.Fail(w, r, s.Log, err)
+			return
+		}
 		if err := n.do(httpapi.Packing(w, r), r); err != nil {
 			httpapi.Fail(w, r, s.Log, s.explain(err))
 		}
@@ -155,6 +160,22 @@ func (s *Server) explain(err error) error {
 		return httpapi.Unavailable("%v", err)
 	}
 	return err
+}
+
+// bounded refuses a reason for a change that is too long to be kept.
+func bounded(r *http.Request, why string) error {
+	if err := registry.CheckNotes(who(r).Name, why); err != nil {
+		return httpapi.Invalid("why", "%v", err)
+	}
+	return nil
+}
+
+// decode reads the body of a change; why is where its reason is. That of a query is bounded before any handler is asked.
+func decode(r *http.Request, into any, what string, why *string) error {
+	if err := httpapi.Decode(r, into, what); err != nil {
+		return err
+	}
+	return bounded(r, *why)
 }
 
 // by returns a context whose changes are logged as the request's.

@@ -147,6 +147,24 @@ var ErrUnauthorized = errors.New("not accepted")
 // maxName bounds names of users, tokens and agents.
 const maxName = 128
 
+// reserved are the authors in the audit log that nobody has made: the centre at work by itself (audit.Log), and whoever has admin.token
+// (Bearer). The others, "center NAME", "agent NAME", "token NAME" and "login link", have a space, which no name has.
+var reserved = map[string]string{"center": "the centre itself", adminName: "whoever has the token in the centre's folder"}
+
+// adminName is the name of whoever has admin.token.
+const adminName = "admin.token"
+
+// checkNew is checkName for a user or token that is made: its name must not pass for one of the system's own, in capitals neither.
+func checkNew(name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if whom := reserved[strings.ToLower(name)]; whom != "" {
+		return fmt.Errorf("the name %s is reserved: in the audit log it is %s: use another name, such as ops-%s", name, whom, strings.ToLower(name))
+	}
+	return nil
+}
+
 // checkName says whether something can be a name: it becomes part of keys, paths and certificates.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName {

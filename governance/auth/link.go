@@ -30,6 +30,13 @@ func (a *Auth) Link(ctx context.Context, user string, grants []Grant, author str
 	if err := validateGrants(grants); err != nil {
 		return "", err
 	}
+	if wrong := checkNew(user); wrong != nil {
+		if _, err := a.User(ctx, user); errors.Is(err, store.ErrNotFound) {
+			return "", wrong
+		} else if err != nil {
+			return "", err
+		}
+	}
 	_, code, _ = secret()
 	_, err = a.put(ctx, linkKey(code), link{user, grants, author, a.now().UTC().Add(LinkLife)}, 0)
 	return code, err
@@ -51,6 +58,9 @@ func (a *Auth) Login(ctx context.Context, code string) (*Identity, error) {
 		use := store.Txn{If: []store.Cond{{Key: key, Revision: at}}, Then: []store.Op{{Key: key, Delete: true}}}
 		u, err := a.User(ctx, l.User)
 		if errors.Is(err, store.ErrNotFound) {
+			if wrong := checkNew(l.User); wrong != nil { // it was there when the link was made
+				return nil, fmt.Errorf("this link is %w: %w", ErrUnauthorized, wrong)
+			}
 			u = User{Name: l.User, Grants: l.Grants, Author: "login link", Changed: a.now().UTC()}
 			var text []byte
 			if text, err = json.Marshal(u); err == nil {

@@ -157,7 +157,7 @@ func (o *OIDC) Finish(ctx context.Context, keep, state, code string) (*Identity,
 // identity turns claims into a name and roles.
 func (o *OIDC) identity(claims map[string]any) (*Identity, error) {
 	name, _ := claims[o.config.User].(string)
-	if err := checkName(name); err != nil {
+	if err := checkNew(name); err != nil {
 		return nil, fmt.Errorf("this login is %w: the claim %s: %w", ErrUnauthorized, o.config.User, err)
 	}
 	// Some providers write what is true as text; what is neither is not verified.

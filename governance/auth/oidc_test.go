@@ -81,6 +81,8 @@ func TestOIDC(t *testing.T) {
 		"unverified": {map[string]any{"email_verified": false}, "not verified"},
 		"no name":    {map[string]any{"email": nil}, "claim email"},
 		"odd name":   {map[string]any{"email": "a/../b"}, "claim email"},
+		"our name":   {map[string]any{"email": "admin.token"}, "reserved"},
+		"centre":     {map[string]any{"email": "Center"}, "reserved"},
 	} {
 		keep, q, code := begin(change.claims)
 		_, err := o.Finish(t.Context(), keep, q.Get("state"), code)

@@ -100,6 +100,9 @@ func (a *Auth) Cookie(ctx context.Context, cookie string) (*Identity, error) {
 	u, err := a.User(ctx, s.User)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && s.Grants != nil:
+		if err := checkNew(s.User); err != nil { // the provider's, from before names were reserved
+			return nil, fmt.Errorf("this session is %w: %w", ErrUnauthorized, err)
+		}
 		return &Identity{Name: s.User, Grants: s.Grants}, nil
 	case errors.Is(err, store.ErrNotFound):
 		return nil, fmt.Errorf("this session is %w: there is no user %s any more", ErrUnauthorized, s.User)

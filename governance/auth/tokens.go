@@ -47,7 +47,7 @@ func hashOf(text string) []byte {
 
 // AddToken makes a token and returns it with its text, which is shown this once. life 0 means that it does not expire.
 func (a *Auth) AddToken(ctx context.Context, name string, grants []Grant, life time.Duration, author string) (Token, string, error) {
-	if err := checkName(name); err != nil {
+	if err := checkNew(name); err != nil {
 		return Token{}, "", err
 	}
 	if err := validateGrants(grants); err != nil {
@@ -78,7 +78,7 @@ func (a *Auth) DeleteToken(ctx context.Context, id string) error { return a.dele
 // Bearer returns who has a token. Errors are ErrUnauthorized, unless the store cannot be asked.
 func (a *Auth) Bearer(ctx context.Context, text string) (*Identity, error) {
 	if a.isAdminToken(text) {
-		return &Identity{Name: "admin.token", Grants: []Grant{{Role: Admin}}}, nil
+		return &Identity{Name: adminName, Grants: []Grant{{Role: Admin}}}, nil
 	}
 	rest, ok := strings.CutPrefix(text, tokenPrefix)
 	id, part, two := strings.Cut(rest, ".")

@@ -20,10 +20,22 @@ type User struct {
 	Revision int64     `json:"revision"` // of the store; given back by Put's condition
 }
 
-// PutUser makes or changes a user. expect is the revision that it must have, 0 that it must not exist, -1 whatever it is.
+// PutUser makes or changes a user. expect is the revision that it must have, 0 that it must not exist, -1 whatever it is. One whose name
+// is reserved may be changed if it is there from before names were, but not be made.
 func (a *Auth) PutUser(ctx context.Context, u User, expect int64) (User, error) {
 	if err := checkName(u.Name); err != nil {
 		return u, err
+	}
+	if wrong := checkNew(u.Name); wrong != nil {
+		old, err := a.User(ctx, u.Name)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return u, wrong
+		case err != nil:
+			return u, err
+		case expect < 0:
+			expect = old.Revision // if it is deleted meanwhile, this must not make it anew
+		}
 	}
 	if err := validateGrants(u.Grants); err != nil {
 		return u, fmt.Errorf("user %s: %w", u.Name, err)

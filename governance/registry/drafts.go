@@ -47,7 +47,7 @@ func (r *Registry) saveDraft(ctx context.Context, e Edit) (Draft, error) {
 	if err := checkName("resource", e.Name); err != nil {
 		return Draft{}, err
 	}
-	if err := checkNotes(e.Author, e.Why); err != nil {
+	if err := CheckNotes(e.Author, e.Why); err != nil {
 		return Draft{}, err
 	}
 	if len(e.Data) > maxText || !utf8.Valid(e.Data) {

@@ -53,18 +53,9 @@ func (r *Registry) change(ctx context.Context, e Edit, also store.Txn, build fun
 }
 
 func (r *Registry) tryChange(ctx context.Context, e Edit, also store.Txn, build func(*current, *record) error) (Doc, error) {
-	if err := checkName("resource", e.Name); err != nil {
-		return Doc{}, err
-	}
-	if err := checkNotes(e.Author, e.Why); err != nil {
-		return Doc{}, err
-	}
 	for attempt := 1; ; attempt++ {
-		cur, err := r.read(ctx, e.Name)
+		cur, err := r.begin(ctx, e)
 		if err != nil {
-			return Doc{}, err
-		}
-		if err := cur.check(e.If); err != nil {
 			return Doc{}, err
 		}
 		next := record{Version: cur.rec.Version + 1, Author: e.Author, Why: e.Why, Changed: r.now().UTC()}
@@ -141,7 +132,32 @@ func (r *Registry) commit(ctx context.Context, cur *current, next record, also s
 	return r.opt.Store.Commit(ctx, t)
 }
 
-func checkNotes(author, why string) error {
+// Seen says what would refuse a change before its text is looked at: its name, its notes, and a document that is another one than
+// Edit.If by now, as store.ErrConflict. The errors are those that the change itself would have.
+func (r *Registry) Seen(ctx context.Context, e Edit) error {
+	if _, err := r.begin(ctx, e); err != nil {
+		return fmt.Errorf("resource %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// begin reads the document that is to be changed, if it is the one that the author has seen.
+func (r *Registry) begin(ctx context.Context, e Edit) (*current, error) {
+	if err := checkName("resource", e.Name); err != nil {
+		return nil, err
+	}
+	if err := CheckNotes(e.Author, e.Why); err != nil {
+		return nil, err
+	}
+	cur, err := r.read(ctx, e.Name)
+	if err != nil {
+		return nil, err
+	}
+	return cur, cur.check(e.If)
+}
+
+// CheckNotes says whether an author and a reason can be kept with a change, of whatever kind.
+func CheckNotes(author, why string) error {
 	switch {
 	case author == "":
 		return errors.New("a change needs an author")
