@@ -8,13 +8,19 @@ after(() => browser.close())
 
 const MB = 2 ** 20
 const early = 30, late = 150 // s after all pages are there
-const paths = { overview: '/', topology: '/topology', catalogue: '/resources', agents: '/agents' }
+// What has to be there, and how often, when a page shows its data.
+const paths = {
+  overview: ['/', '.figures dd', 5],
+  topology: ['/topology', 'svg a.node', 20],
+  catalogue: ['/resources', 'main tbody tr:not(.gap)', 9],
+  agents: ['/agents', 'main tbody tr:not(.gap)', 9],
+}
 const pause = (s) => new Promise((done) => setTimeout(done, 1000 * s))
 const figures = (what, of) => console.log(`measured: ${what} ${JSON.stringify(of)}`)
 const live = (page) => page.getByText('Live', { exact: true }).waitFor()
 
 /** Opens a page as a person of its own: a browser has six connections to a centre, and its own for each context. */
-async function opened(name, path) {
+async function opened(name, [path, what, least]) {
   const { page, context, errors } = await visit()
   await page.addInitScript(() => {
     window.heard = 0
@@ -30,7 +36,7 @@ async function opened(name, path) {
   page.on('request', (r) => requests.push(r.url().slice(base.length)))
   await page.goto(base + path)
   await live(page)
-  await until(`the data of ${name}`, async () => (await page.locator('main .loading').count()) === 0)
+  await until(`the data of ${name}`, async () => (await page.locator(what).count()) >= least && (await page.locator('main .loading').count()) === 0, 60_000)
   return { name, page, errors, requests, cdp: await context.newCDPSession(page) }
 }
 
