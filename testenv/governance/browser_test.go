@@ -37,7 +37,7 @@ func TestBrowser(t *testing.T) {
 		return nil
 	})
 
-	inBrowser(l, a.states(l), "shapes.test.mjs", "pages.test.mjs")
+	inBrowser(l, a.states(l), "shapes.test.mjs", "pages.test.mjs", "tabs.test.mjs")
 	if !t.Failed() {
 		a.unharmed(t)
 	}

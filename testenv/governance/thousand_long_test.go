@@ -26,8 +26,8 @@ const (
 )
 
 // TestLongPagesOfACrowd opens all pages in Chromium over a centre with 1,000 agents and 5,000 endpoints of 231 resources, that go on
-// saying what they see and how many calls they had (browser/crowd.test.mjs, which says what must hold). SLUICE_SHOTS=FOLDER keeps
-// screenshots, and -v prints what was measured.
+// saying what they see and how many calls they had (browser/crowd.test.mjs, which says what must hold), and leaves the busiest ones
+// open and hides them (browser/heap.test.mjs). SLUICE_SHOTS=FOLDER keeps screenshots, and -v prints what was measured.
 func TestLongPagesOfACrowd(t *testing.T) {
 	server.NodeModules(t, "browser")
 	l := newLab(t)
@@ -42,10 +42,11 @@ func TestLongPagesOfACrowd(t *testing.T) {
 	t.Cleanup(none.Close)
 	t.Setenv("CROWD", fmt.Sprintf(`{"agents": %d, "resources": %d, "endpoints": %d, "large": %d, "commands": %d}`,
 		crowdAgents, len(names), crowdLarge+crowdResources*crowdEach, crowdLarge, crowdCommands))
-	out := inBrowser(l, none.URL, "crowd.test.mjs")
-	for line := range strings.Lines(out) {
-		if _, said, ok := strings.Cut(line, "measured: "); ok {
-			t.Log(strings.TrimSpace(said))
+	for _, file := range []string{"crowd.test.mjs", "heap.test.mjs"} {
+		for line := range strings.Lines(inBrowser(l, none.URL, file)) {
+			if _, said, ok := strings.Cut(line, "measured: "); ok {
+				t.Log(strings.TrimSpace(said))
+			}
 		}
 	}
 }

@@ -117,6 +117,14 @@ export async function visit(user = 'admin', { role = 'admin', ...options } = {})
   return { page, context, errors }
 }
 
+/** Hides a page as a tab that is left is hidden, or shows it again. Chromium without a screen takes every page for seen. */
+export const hide = (page, hidden = true) => page.evaluate((hidden) => {
+  if (hidden === document.hidden) throw new Error(`the page is ${hidden ? 'hidden' : 'seen'} already`)
+  if (hidden) Object.defineProperty(document, 'hidden', { value: true, configurable: true })
+  else delete document.hidden
+  document.dispatchEvent(new Event('visibilitychange'))
+}, hidden)
+
 /** The rules of axe that look at colours. */
 export const byColour = ['color-contrast', 'link-in-text-block']
 

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { api, applications, base, browser, byColour, lined, link, run, shot, sound, until, visit } from './page.mjs'
+import { api, applications, base, browser, byColour, hide, lined, link, run, shot, sound, until, visit } from './page.mjs'
 
 after(() => browser.close())
 
@@ -243,15 +243,9 @@ describe('together', { concurrency: 3 }, () => {
       await page.getByText('Live', { exact: true }).waitFor()
       const row = page.getByRole('row').filter({ hasText: 'feed-cache' })
       await until('a rate', async () => /[1-9]\d*(\.\d+)?\/s/.test(await row.innerText()), 20_000)
-      await page.evaluate(() => {
-        Object.defineProperty(document, 'hidden', { value: true, configurable: true })
-        document.dispatchEvent(new Event('visibilitychange'))
-      })
+      await hide(page)
       await page.getByText('Paused while hidden').waitFor()
-      await page.evaluate(() => {
-        delete document.hidden
-        document.dispatchEvent(new Event('visibilitychange'))
-      })
+      await hide(page, false)
       await page.getByText('Live', { exact: true }).waitFor()
     })
 

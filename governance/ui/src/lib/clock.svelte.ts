@@ -5,14 +5,12 @@ class Clock {
   now = $state(Date.now())
 
   constructor() {
-    setInterval(() => {
-      if (!document.hidden) this.tick()
-    }, 1000)
+    setInterval(() => this.tick(), 1000)
     document.addEventListener('visibilitychange', () => this.tick())
   }
 
   private tick(): void {
-    this.now = Date.now() + this.offset
+    if (!document.hidden) this.now = Date.now() + this.offset
   }
 
   /** Takes the centre's time from a message. Small differences are the network's. */

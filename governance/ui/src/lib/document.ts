@@ -106,14 +106,14 @@ const isScalar = (v: Value): boolean => v === null || typeof v !== 'object' || O
 export function plain(v: Value): string {
   if (v === null) return 'null'
   if (typeof v === 'object') return Array.isArray(v) ? '[]' : '{}'
-  if (typeof v !== 'string') return String(v)
-  const safe = /^[A-Za-z0-9_./$(+-][^#\n\r\t]*$/.test(v) && !/(: |:$| #|^- |^-$|\s$|^---)/.test(v) && !/^(true|false|null|yes|no|on|off|~|[-+]?[\d._]+(e[-+]?\d+)?|[-+]?0[xob][\da-f_]+|[-+]?\.(inf|nan)|\d{4}-\d\d?-\d\d?.*)$/i.test(v)
+  if (typeof v !== 'string') return String(v).replace(/^(-?\d+)e/, '$1.0e') // without a point it is text for the centre
+  const safe = /^[A-Za-z0-9_./$(+-][^#\x00-\x1f\x7f]*$/.test(v) && !/(: |:$| #|^-(?![\w.])|\s$|^---|^\.\.\.|<<)/.test(v) && !/^(true|false|null|yes|no|on|off|~|[-+]?[\d._]+(e[-+]?\d+)?|[-+]?0[xob][\da-f_]+|[-+]?\.(inf|nan)|\d{4}-\d\d?-\d\d?.*)$/i.test(v)
   return safe ? v : JSON.stringify(v)
 }
 
 function inline(v: Value): string {
   if (Array.isArray(v)) return `[${v.map(inline).join(', ')}]`
-  if (v !== null && typeof v === 'object') return `{ ${Object.entries(v).map(([k, x]) => `${plain(k)}: ${inline(x)}`).join(', ')} }`
+  if (v !== null && typeof v === 'object') return `{ ${Object.entries(v).map(([k, x]) => `${inline(k)}: ${inline(x)}`).join(', ')} }`
   const p = plain(v)
   return typeof v === 'string' && !p.startsWith('"') && /[,[\]{}:*]/.test(p) ? JSON.stringify(v) : p
 }

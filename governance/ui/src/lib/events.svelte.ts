@@ -60,8 +60,10 @@ class Events {
 
   private visibility = (): void => {
     if (!this.wanted) return
-    if (document.hidden) this.close('paused')
-    else this.open()
+    if (document.hidden) {
+      this.opened = true // what was read before is old by the time the tab is seen
+      this.close('paused')
+    } else this.open()
   }
 
   private close(state: State): void {

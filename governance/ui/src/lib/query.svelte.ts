@@ -70,14 +70,18 @@ export function query<T>(path: () => string | null, topics: () => string[], ever
 
   /**
    * A little later, together with what else changes by then. What is on its way is let come, for a while: else there would be no answer at
-   * all where each takes longer than the time between two changes.
+   * all where each takes longer than the time between two changes. While the tab is hidden nothing is read: all is when it is seen again.
    */
   function soon(): void {
+    if (document.hidden) return
     if (loading && Date.now() - last < patience) {
       again = true
       return
     }
-    timer ??= setTimeout(load, Math.max(80, last + between - Date.now()))
+    timer ??= setTimeout(() => {
+      timer = undefined
+      if (!document.hidden) void load()
+    }, Math.max(80, last + between - Date.now()))
   }
 
   $effect(() => {
@@ -95,7 +99,7 @@ export function query<T>(path: () => string | null, topics: () => string[], ever
     const off = events.on((changed) => {
       if (changed === 'all' || [...changed].some(hit)) soon()
     })
-    const ticker = every ? setInterval(() => !document.hidden && soon(), every) : undefined
+    const ticker = every ? setInterval(soon, every) : undefined
     return () => {
       off()
       clearInterval(ticker)

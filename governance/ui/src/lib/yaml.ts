@@ -26,7 +26,11 @@ export interface Node {
   children?: Map<string, Node>
 }
 
-const keyPattern = /^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#[\]{},"'&*!|>%@`-](?:[^#:]|:(?=\S))*?|-[^\s#:](?:[^#:]|:(?=\S))*?)\s*:(?=\s|$)/
+const keyPattern = /^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^ \t#[\]{},"'&*!|>%@`-](?:[^#:]|:(?=[^ \t]))*?|-[^ \t#:](?:[^#:]|:(?=[^ \t]))*?)[ \t]*:(?=[ \t]|$)/
+
+// Space in YAML is a blank or a tab; other spaces of Unicode, which trim and \s of the language mean too, are text.
+const trimStart = (s: string): string => s.replace(/^[ \t]+/, '')
+const trim = (s: string): string => trimStart(s).replace(/[ \t]+$/, '')
 
 export function read(text: string): Node {
   return new Reader(text).document()
@@ -42,7 +46,7 @@ class Reader {
 
   document(): Node {
     this.skip()
-    if (this.lines[this.at]?.trim() === '---') {
+    if (trim(this.lines[this.at] ?? '') === '---') {
       this.at++
       this.skip()
     }
@@ -58,18 +62,18 @@ class Reader {
 
   /** Goes to the next line that holds something. */
   private skip(): void {
-    while (this.at < this.lines.length && /^\s*(#|$)/.test(this.lines[this.at]!)) this.at++
+    while (this.at < this.lines.length && /^[ \t]*(#|$)/.test(this.lines[this.at]!)) this.at++
   }
 
   private indent(): number {
     const l = this.lines[this.at] ?? ''
     if (/^ *\t/.test(l)) throw this.fail('a tab cannot indent')
-    return l.length - l.trimStart().length
+    return l.length - trimStart(l).length
   }
 
   private block(indent: number): Node {
     const rest = this.lines[this.at]!.slice(indent)
-    if (/^-(\s|$)/.test(rest)) return this.list(indent)
+    if (/^-([ \t]|$)/.test(rest)) return this.list(indent)
     if (keyPattern.test(rest)) return this.map(indent)
     throw this.fail('expected "key: value"')
   }
@@ -83,10 +87,10 @@ class Reader {
       const line = this.lines[this.at]!.slice(indent)
       const m = keyPattern.exec(line)
       if (!m) {
-        if (/^-(\s|$)/.test(line)) break
+        if (/^-([ \t]|$)/.test(line)) break
         throw this.fail('expected "key: value"')
       }
-      const key = String(scalar(m[1]!, this.at))
+      const key = keyText(m[1]!, this.at)
       if (children.has(key)) throw this.fail(`"${key}" is there twice`)
       const child = this.after(line.slice(m[0].length), indent, false)
       children.set(key, child)
@@ -103,10 +107,10 @@ class Reader {
     let last = first
     for (this.skip(); this.at < this.lines.length && this.indent() === indent; this.skip()) {
       const line = this.lines[this.at]!.slice(indent)
-      if (!/^-(\s|$)/.test(line)) break
-      const inner = line.slice(1).trimStart()
+      if (!/^-([ \t]|$)/.test(line)) break
+      const inner = trimStart(line.slice(1))
       let child: Node
-      if (keyPattern.test(inner) || /^-(\s|$)/.test(inner)) {
+      if (keyPattern.test(inner) || /^-([ \t]|$)/.test(inner)) {
         // The dash stands for a space of the indentation of what follows it.
         const column = indent + line.length - inner.length
         this.lines[this.at] = ' '.repeat(column) + inner
@@ -121,13 +125,13 @@ class Reader {
   /** What follows a key or a dash on its line, and the lines below that belong to it. */
   private after(text: string, indent: number, inList: boolean): Node {
     const first = this.at
-    const rest = uncomment(text).trim()
+    const rest = trim(uncomment(text))
     if (rest === '') {
       this.at++
       const here = this.at
       this.skip()
       const deeper = this.at < this.lines.length ? this.indent() : -1
-      const sameList = !inList && deeper === indent && /^-(\s|$)/.test(this.lines[this.at]!.slice(indent))
+      const sameList = !inList && deeper === indent && /^-([ \t]|$)/.test(this.lines[this.at]!.slice(indent))
       if (deeper > indent || sameList) return { ...this.block(deeper), first }
       this.at = here
       return { value: null, first, last: here, indent: -1, kind: 'scalar' }
@@ -144,19 +148,23 @@ class Reader {
   /** A plain scalar that goes on in the next line is not read here. */
   private skipNothing(indent: number): void {
     const next = this.lines[this.at]
-    if (next !== undefined && next.trim() && !next.trimStart().startsWith('#') && this.indent() > indent) throw this.fail('this line is indented too far')
+    if (next !== undefined && trim(next) && !trimStart(next).startsWith('#') && this.indent() > indent) throw this.fail('this line is indented too far')
   }
 
   private literal(head: string, indent: number): Node {
     const first = this.at++
-    if (!/^[|>][-+]?$/.test(head)) throw this.fail('this form of block is not read here')
+    if (!/^[|>]-?$/.test(head)) throw this.fail('this form of block is not read here')
     const body: string[] = []
-    while (this.at < this.lines.length && (this.lines[this.at]!.trim() === '' || this.indent() > indent)) body.push(this.lines[this.at++]!)
-    while (body.length && body[body.length - 1]!.trim() === '') {
+    while (this.at < this.lines.length && (trim(this.lines[this.at]!) === '' || this.indent() > indent)) body.push(this.lines[this.at++]!)
+    const column = Math.min(...body.filter((l) => trim(l)).map((l) => l.length - trimStart(l).length))
+    if (body.some((l) => trim(l) === '' && (l.length > column || l.includes('\t')))) throw this.fail('a line of blanks is not read here')
+    while (body.length && trim(body[body.length - 1]!) === '') {
       body.pop()
       this.at--
     }
-    const column = Math.min(...body.filter((l) => l.trim()).map((l) => l.length - l.trimStart().length))
+    if (body.length === 0) throw this.fail('a block with nothing in it is not read here')
+    if (head.endsWith('-') && /[ \t]$/.test(body.at(-1)!)) throw this.fail('a block cannot end with a blank')
+    if (head[0] === '>' && body.some((l) => /^[ \t]|^$/.test(l.slice(column)))) throw this.fail('this form of block is not read here')
     const joined = body.map((l) => l.slice(column)).join(head[0] === '|' ? '\n' : ' ')
     return { value: joined + (head.endsWith('-') ? '' : '\n'), first, last: this.at, indent: -1, kind: 'scalar' }
   }
@@ -166,7 +174,9 @@ class Reader {
     let text = start
     while (!balanced(text)) {
       if (this.at >= this.lines.length) throw new Unreadable(first + 1, 'a bracket is not closed')
-      text += ' ' + uncomment(this.lines[this.at++]!).trim()
+      const more = trim(uncomment(this.lines[this.at++]!))
+      if (!more) throw new Unreadable(this.at, 'a line with nothing in it, within brackets, is not read here')
+      text += ' ' + more
     }
     return { value: new Flow(text, first).whole(), first, last: this.at, indent: -1, kind: 'flow' }
   }
@@ -206,7 +216,9 @@ class Flow {
     const out: { [key: string]: Value } = {}
     this.at++
     for (this.space(); this.text[this.at] !== '}'; this.space()) {
-      const key = String(scalar(this.word(/[:,}]/), this.line))
+      const word = this.word(/[:,}]/)
+      if (/^[^"'].*:/.test(word)) throw new Unreadable(this.line + 1, 'a key with a colon in it needs quotes')
+      const key = keyText(word, this.line)
       this.space()
       if (this.text[this.at] === ':') {
         this.at++
@@ -245,10 +257,10 @@ class Flow {
     }
     for (; this.at < this.text.length; this.at++) {
       const c = this.text[this.at]!
-      if (c === ':' && marks.test(c) && !/[\s,\]}]/.test(this.text[this.at + 1] ?? ' ')) continue
+      if (c === ':' && marks.test(c) && !/[ \t,\]}]/.test(this.text[this.at + 1] ?? ' ')) continue
       if (marks.test(c)) break
     }
-    return this.text.slice(start, this.at).trim()
+    return trim(this.text.slice(start, this.at))
   }
 }
 
@@ -270,8 +282,8 @@ export function uncomment(text: string): string {
   for (let i = 0; i < text.length; i++) {
     const c = text[i]
     // A quote opens a quoted scalar only where a value may begin.
-    if ((c === '"' || c === "'") && /(^|[\s[{,:])$/.test(text.slice(0, i))) i = closing(text, i)
-    else if (c === '#' && (i === 0 || /\s/.test(text[i - 1]!))) return text.slice(0, i)
+    if ((c === '"' || c === "'") && /(^|[ \t[{,:])$/.test(text.slice(0, i))) i = closing(text, i)
+    else if (c === '#' && (i === 0 || /[ \t]/.test(text[i - 1]!))) return text.slice(0, i)
   }
   return text
 }
@@ -285,6 +297,13 @@ function balanced(text: string): boolean {
     else if (c === ']' || c === '}') depth--
   }
   return depth <= 0
+}
+
+/** A key is the text that is written, also one that looks like a number. */
+function keyText(text: string, line: number): string {
+  const value = scalar(text, line)
+  if (value === null || /^[^"'].*<</.test(text) || text.startsWith('<<')) throw new Unreadable(line + 1, 'a key must be text')
+  return typeof value === 'string' ? value : text
 }
 
 function scalar(text: string, line: number): string | number | boolean | null {
@@ -305,6 +324,9 @@ function scalar(text: string, line: number): string | number | boolean | null {
   if (/^(~|null|Null|NULL)?$/.test(text)) return null
   if (/^(true|True|TRUE)$/.test(text)) return true
   if (/^(false|False|FALSE)$/.test(text)) return false
-  if (/^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/.test(text)) return Number(text)
+  if (/^[-+]?(0|[1-9]\d*|(\d+\.\d*|\.\d+)([eE][-+]?\d+)?)$/.test(text)) return Number(text)
+  if (/^[-+]?(0\d+|[\d.]*\d[\d.]*_[\d._]*)([eE][-+]?\d+)?$/.test(text)) throw new Unreadable(line + 1, 'a number needs to be without zeros before it and without _, and a text in quotes')
+  if (/^([-?:]([ \t]|$)|---|\.\.\.)/.test(text)) throw new Unreadable(line + 1, `${text[0]} is not read here`)
+  if (/[\x00-\x1f\x7f]/.test(text)) throw new Unreadable(line + 1, 'a tab, or another control character, needs quotes')
   return text
 }
