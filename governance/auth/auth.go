@@ -30,6 +30,8 @@ type Auth struct {
 	ca    *CA
 	key   []byte // of cookies
 	admin []byte // hash of admin.token
+
+	joining chan struct{} // holds one while an agent's use of a join token is put on record
 }
 
 // Open loads what is there and makes what is not.
@@ -41,7 +43,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{store: o.Store, now: o.Now, seal: seal}
+	a := &Auth{store: o.Store, now: o.Now, seal: seal, joining: make(chan struct{}, 1)}
 	if a.ca, err = LoadCA(ctx, o.Store, seal, o.Now); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ const (
 	MaxJoinLife     = 30 * 24 * time.Hour
 	MaxJoinUses     = 100_000
 )
+
+// joinAttempts bounds how often the use of a token is put on record again because another centre did so first.
+const joinAttempts = 20
 
 const joinPrefix = "sluice-join."
 
@@ -90,7 +94,20 @@ func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (
 	if !ok || len(parts) != 3 || checkName(parts[0]) != nil {
 		return control.JoinAnswer{}, fmt.Errorf("join: this is %w: a join token begins with %s", ErrUnauthorized, joinPrefix)
 	}
-	for range 20 { // another agent may use it at the same time
+	// Agents that join here use the token one after the other, so that a thousand that start together do not take turns at conflicts. Who
+	// else writes it is a centre of the same store.
+	select {
+	case a.joining <- struct{}{}:
+		defer func() { <-a.joining }()
+	case <-ctx.Done():
+		return control.JoinAnswer{}, fmt.Errorf("join: too many agents join at once: try again: %w", ctx.Err())
+	}
+	for attempt := range joinAttempts {
+		if attempt > 0 {
+			if err := pause(ctx, attempt); err != nil {
+				return control.JoinAnswer{}, fmt.Errorf("join: too many agents join at once: try again: %w", err)
+			}
+		}
 		j, err := get[Join](ctx, a.store, "joins/"+parts[0], func(j *Join, rev int64) { j.Revision = rev })
 		if errors.Is(err, store.ErrNotFound) {
 			return control.JoinAnswer{}, fmt.Errorf("join: the token %s is %w: it was deleted, or is of another centre", parts[0], ErrUnauthorized)
@@ -117,6 +134,18 @@ func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (
 		return answer, nil
 	}
 	return control.JoinAnswer{}, fmt.Errorf("join: too many agents use this token at once: try again: %w", store.ErrConflict)
+}
+
+// pause waits before a further attempt for a random time, up to 2 ms after the first one and twice as long after each, 64 ms at most.
+func pause(ctx context.Context, attempt int) error {
+	t := time.NewTimer(rand.N(time.Millisecond << min(attempt, 6)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // admits says why a token does not let an agent in.
