@@ -55,6 +55,9 @@ func (a *attempts) failed(client string) {
 				delete(a.wrong, c)
 			}
 		}
+		if len(a.wrong) >= mostAttempts { // somebody with so many addresses is not slowed down by remembering them
+			clear(a.wrong)
+		}
 	}
 	t := a.wrong[client]
 	if !now.Before(t.until) {

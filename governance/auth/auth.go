@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sluice-mesh/sluice/governance/store"
@@ -32,7 +31,7 @@ type Auth struct {
 	key   []byte // of cookies
 	admin []byte // hash of admin.token
 
-	joining sync.Mutex // held while the use of a join token goes on record
+	joining chan struct{} // holds one while the use of a join token goes on record
 }
 
 // Open loads what is there and makes what is not.
@@ -44,7 +43,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{store: o.Store, now: o.Now, seal: seal}
+	a := &Auth{store: o.Store, now: o.Now, seal: seal, joining: make(chan struct{}, 1)}
 	if a.ca, err = LoadCA(ctx, o.Store, seal, o.Now); err != nil {
 		return nil, err
 	}

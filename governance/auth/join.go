@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -97,9 +98,16 @@ func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (
 	if err != nil {
 		return answer, err
 	}
-	a.joining.Lock() // a crowd at one centre takes turns, so that only other centres are in the way
-	defer a.joining.Unlock()
-	for range 20 {
+	select { // a crowd at one centre takes turns, so that only other centres are in the way
+	case a.joining <- struct{}{}:
+		defer func() { <-a.joining }()
+	case <-ctx.Done():
+		return control.JoinAnswer{}, fmt.Errorf("join: too many agents join at once: try again: %w", ctx.Err())
+	}
+	for attempt := range joinAttempts {
+		if err := pause(ctx, attempt); err != nil {
+			return control.JoinAnswer{}, fmt.Errorf("join: too many agents join at once: try again: %w", err)
+		}
 		j, err := a.joinToken(ctx, parts[0], parts[1], r.Name)
 		if err != nil {
 			return control.JoinAnswer{}, err
@@ -116,6 +124,24 @@ func (a *Auth) Join(ctx context.Context, bearer string, r control.JoinRequest) (
 		return answer, nil
 	}
 	return control.JoinAnswer{}, fmt.Errorf("join: too many agents use this token at once: try again: %w", store.ErrConflict)
+}
+
+// joinAttempts is how often a use that another centre was in the way of is tried.
+const joinAttempts = 20
+
+// pause waits before a further attempt for a random time: up to 2 ms after the first and twice as long after each, 64 ms at most.
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return nil
+	}
+	t := time.NewTimer(rand.N(time.Millisecond << min(attempt, 6)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // joinToken reads a token that lets the agent in.
