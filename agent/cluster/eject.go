@@ -91,8 +91,8 @@ func (c *Cluster) judge(m *Member, now int64) bool {
 	}
 	calls, failures := m.window.sum(now, r.bucket)
 	why := fmt.Sprintf("%d of %d calls failed, %d in a row", failures, calls, n)
-	if m.closed || !mayEject(m.group.members, m, c.policy.Eject.AtMost) {
-		if !m.closed {
+	if m.closed.Load() || !mayEject(m.group.members, m, c.policy.Eject.AtMost) {
+		if !m.closed.Load() {
 			m.reason = why + "; not ejected: too few would be left"
 		}
 		m.spared = now
@@ -119,7 +119,7 @@ func mayEject(group []*Member, m *Member, atMost resources.Percent) bool {
 		if x.until != 0 {
 			ejected++
 		}
-		if x == m || x.until != 0 || x.down || x.closed {
+		if x == m || x.until != 0 || x.down || x.closed.Load() {
 			continue
 		}
 		sound++
@@ -155,7 +155,7 @@ func (c *Cluster) takeBack(m *Member, now int64) {
 	m.consecutive.Store(0)
 	m.window.clear()
 	c.log.Info("endpoint is back from ejection", "group", m.group.name, "endpoint", m.Endpoint.Address)
-	if !m.down && !m.closed {
+	if !m.down && !m.closed.Load() {
 		m.reason = ""
 	}
 }

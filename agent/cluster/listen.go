@@ -19,14 +19,15 @@ func (c *Cluster) noteListener(ctx context.Context, m *Member, err error) {
 	check := ctx.Value(ofProbe{}) != nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := m.closed
+	was := m.closed.Load()
 	switch {
 	case err == nil && !check:
 		c.listens(m, c.now())
-	case err == nil || !refuses(err) || m.closed || m.removed:
+	case err == nil || !refuses(err) || m.closed.Load() || m.removed:
 		return
 	default:
-		m.closed, m.returns, m.reason = true, true, plainError(err)
+		m.closed.Store(true)
+		m.returns, m.reason = true, plainError(err)
 		c.log.Warn("endpoint takes no connections", "group", m.group.name, "endpoint", m.Endpoint.Address, "why", m.reason)
 		if !check {
 			select {
@@ -35,20 +36,22 @@ func (c *Cluster) noteListener(ctx context.Context, m *Member, err error) {
 			}
 		}
 	}
-	if m.closed != was {
+	if m.closed.Load() != was {
 		c.publish()
 	}
 }
 
-// listens takes a member back that was closed, with a clean record: what its calls suffered from is over. The view must be published
+// listens takes a member back that was closed, with a clean record: what its calls suffered from is over, and the next connection is
+// tried and not refused in memory of the last. The view must be published
 // then. c.mu is held.
 func (c *Cluster) listens(m *Member, now int64) {
-	if !m.closed {
+	if !m.closed.Load() {
 		return
 	}
-	m.closed = false
+	m.closed.Store(false)
 	m.consecutive.Store(0)
 	m.window.clear()
+	m.dial.worked()
 	c.log.Info("endpoint takes connections again", "group", m.group.name, "endpoint", m.Endpoint.Address)
 	if m.until != 0 {
 		c.takeBack(m, now)

@@ -103,8 +103,8 @@ func TestClosedEndpointIsWatched(t *testing.T) {
 			if n := g.f.checks.Load() - was; n < 25 || n > 40 {
 				t.Errorf("round %d: %d checks in half a minute", round, n)
 			}
-			if m := g.member("a:1"); m.down || !m.closed {
-				t.Errorf("round %d: down %t, closed %t", round, m.down, m.closed)
+			if m := g.member("a:1"); m.down || !m.closed.Load() {
+				t.Errorf("round %d: down %t, closed %t", round, m.down, m.closed.Load())
 			}
 			g.f.set("a:1", resources.Health{Ready: true})
 			time.Sleep(watchMost * 11 / 10)
@@ -115,6 +115,42 @@ func TestClosedEndpointIsWatched(t *testing.T) {
 			if n := g.f.checks.Load() - was; n > 0 {
 				t.Errorf("round %d: %d checks after it was back", round, n)
 			}
+		}
+	})
+}
+
+// A server that ends stops to listen first, and may go on to answer on the connections that it has: what a check hears that began before
+// does not bring it back. The next one does, over a connection of its own; and nobody is told then that connecting failed a moment ago.
+func TestCheckFromBeforeBringsNobodyBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec(2)
+		s.Policy.Probe.Every, s.Policy.Probe.Timeout = resources.Duration(10*time.Minute), resources.Duration(10*time.Second)
+		g := newRig(t, s)
+		g.f.slow = time.Second
+		g.start()
+		defer g.c.Close()
+		time.Sleep(500 * time.Millisecond) // the first check is under way
+		synctest.Wait()
+		m := g.member("a:1")
+		opened := g.f.opened.Load()
+		g.refused("a:1", false)
+		m.dial.failed(g.c.now(), "connection refused")
+		g.wantUsed("b:1")
+		time.Sleep(550 * time.Millisecond) // it has ended
+		synctest.Wait()
+		g.wantUsed("b:1")
+		if n := g.f.opened.Load(); n != opened {
+			t.Errorf("%d probes are open, before it was refused %d", n, opened)
+		}
+		m.dial.failed(g.c.now(), "connection refused")
+		time.Sleep(1200 * time.Millisecond)
+		synctest.Wait()
+		g.wantUsed("a:1", "b:1")
+		m.dial.failed(g.c.now(), "connection refused")
+		g.refused("a:1", false)
+		g.c.noteListener(t.Context(), m, nil)
+		if _, why := m.dial.failure(g.c.now()); why != nil {
+			t.Errorf("who connects to an endpoint that is back is told: %v", why)
 		}
 	})
 }

@@ -21,13 +21,13 @@ type Member struct {
 	suspect     atomic.Bool  // the keeper is asked to look at it
 	window      window       // calls and failures of the last time
 	sound       atomic.Bool  // may be used; written under Cluster.mu
+	closed      atomic.Bool  // nobody listened when a connection was last tried; written under Cluster.mu
 
 	// Guarded by Cluster.mu.
 	down       bool               // by probes
 	probed     bool               // a probe has ended
 	failed     int                // probes in a row that failed
 	passed     int                // probes in a row that were good
-	closed     bool               // nobody listened when a connection was last tried
 	returns    bool               // it was closed since it was last up, so that it is checked often
 	until      int64              // ejected until then; 0: not ejected
 	ejections  int                // exponent of the next ejection
@@ -72,6 +72,9 @@ func Of(ep *resources.Endpoint) *Member {
 
 // Sound reports whether the member is neither down nor closed nor ejected nor drained nor fenced.
 func (m *Member) Sound() bool { return m.sound.Load() }
+
+// Refuses reports whether nobody listened when a connection to the member was last tried.
+func (m *Member) Refuses() bool { return m.closed.Load() }
 
 // Done counts the end of a call to the member: how it ended, how long it took and when, in ns. Waiting for a stream
 // is no latency.
@@ -126,7 +129,7 @@ func (m *Member) state() string {
 		return "fenced"
 	case m.until != 0:
 		return "ejected"
-	case m.down, m.closed:
+	case m.down, m.closed.Load():
 		return "down"
 	case m.Endpoint.Weight() == 0:
 		return "off"

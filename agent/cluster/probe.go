@@ -18,7 +18,7 @@ func (c *Cluster) startProbe(m *Member) {
 	driver := c.driver
 	c.run.Go(func() {
 		defer cancel()
-		c.probe(ctx, m, driver.Probe(m.Endpoint))
+		c.probe(ctx, m, func() resources.Probe { return driver.Probe(m.Endpoint) })
 	})
 }
 
@@ -29,9 +29,11 @@ type ofProbe struct{}
 // one check to the start of the next, so that a server that does not answer is known after fall × every + timeout. A member that
 // is down is checked twice as often, so that its return is noticed early. Calls that fail have a member checked before its
 // time, so that one that stays in use because it is the last is soon known to be down. One that refuses connections is also checked
-// between times, see watchLeast; that it still does then does not count as a failed check, so that those stay `every` apart.
-func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
-	defer p.Close()
+// between times, see watchLeast, over a new connection; that it still does then does not count as a failed check, so that those stay
+// `every` apart.
+func (c *Cluster) probe(ctx context.Context, m *Member, probe func() resources.Probe) {
+	p := probe()
+	defer func() { p.Close() }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	counted, down := c.now(), false // when a check last counted
@@ -62,6 +64,11 @@ func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 		c.mu.Lock()
 		every, timeout := c.policy.Probe.Every.D(), c.policy.Probe.Timeout.D()
 		c.mu.Unlock()
+		closed := m.closed.Load()
+		if closed { // a server that ends answers on connections that it has, after it has stopped to listen
+			p.Close()
+			p = probe()
+		}
 		begun := time.Now()
 		check, cancel := context.WithTimeout(ctx, timeout)
 		h, err := p.Check(check)
@@ -71,7 +78,7 @@ func (c *Cluster) probe(ctx context.Context, m *Member, p resources.Probe) {
 			return
 		}
 		var watched bool
-		if down, watched = c.probed(m, h, err, counts); down {
+		if down, watched = c.probed(m, h, err, counts, closed); down {
 			every = max(every/2, min(every, 100*time.Millisecond))
 		}
 		if counts {
@@ -102,17 +109,19 @@ func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
 const hurryLeast = 250 * time.Millisecond
 
 // probed takes the result of a check, which when it is bad may be one that does not count, and returns whether the member is down, and whether
-// its return is watched for.
-func (c *Cluster) probed(m *Member, h resources.Health, err error, counts bool) (down, watched bool) {
+// its return is watched for. anew says that the check began with the member closed: one that began before says nothing of who listens now.
+func (c *Cluster) probed(m *Member, h resources.Health, err error, counts, anew bool) (down, watched bool) {
 	c.mu.Lock()
-	was, first, closed := m.down, !m.probed, m.closed
+	was, first, closed := m.down, !m.probed, m.closed.Load()
 	if err == nil && h.Ready {
 		m.passed, m.failed = m.passed+1, 0
 		if m.passed >= c.policy.Probe.Rise {
 			m.down = false
 		}
-		c.listens(m, c.now())
-		if m.until == 0 && !m.down {
+		if anew {
+			c.listens(m, c.now())
+		}
+		if m.until == 0 && !m.down && !m.closed.Load() {
 			m.reason = ""
 		}
 	} else {
@@ -130,7 +139,7 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error, counts bool) 
 		}
 	}
 	m.probed = true
-	m.returns = m.closed || m.returns && m.down
+	m.returns = m.closed.Load() || m.returns && m.down
 	changed, role, weight := m.down != was, false, false
 	if err == nil {
 		m.unready = !h.Ready
@@ -148,7 +157,7 @@ func (c *Cluster) probed(m *Member, h resources.Health, err error, counts bool) 
 			}
 		}
 	}
-	if (changed || role || weight || first || turned || m.closed != closed) && !m.removed {
+	if (changed || role || weight || first || turned || m.closed.Load() != closed) && !m.removed {
 		c.publish()
 	}
 	down, watched = m.down, m.returns

@@ -63,7 +63,7 @@ func (c *Cluster) publish() {
 	v := &View{}
 	now := c.now()
 	for _, m := range c.members {
-		sound := m.until == 0 && !m.down && !m.closed && !m.drained && !m.fenced
+		sound := m.until == 0 && !m.down && !m.closed.Load() && !m.drained && !m.fenced
 		if sound && !m.sound.Load() && m.probed {
 			m.Rise(now, c.policy.SlowStart.D().Nanoseconds())
 		}
@@ -99,12 +99,12 @@ func (c *Cluster) list(g *group, want resources.Role) List {
 			continue
 		}
 		all = append(all, &m.Node)
-		if !m.closed {
+		if !m.closed.Load() {
 			open = append(open, &m.Node)
 		}
 		if m.sound.Load() {
 			sound = append(sound, &m.Node)
-		} else if !m.down && !m.closed {
+		} else if !m.down && !m.closed.Load() {
 			spare = append(spare, &m.Node)
 		}
 	}

@@ -22,7 +22,7 @@
 // Backups have a smaller share within it.
 //
 // An attempt of which nothing was sent loads no server ([Unsent]), so that the one that follows it elsewhere is no extra load: it takes no
-// budget, and is bound by the number of tries and the deadline alone. Else most calls would fail, with servers that could serve
+// budget, and is bound by the deadline and by [Beyond] more attempts than the policy's tries alone. Else most calls would fail, with servers that could serve
 // them, as soon as the server that they go to first is killed: at 100 calls a second the budget is spent within a moment.
 // Another attempt at the same endpoint takes budget: nothing is won by it but connections.
 //

@@ -16,13 +16,20 @@ func Compile(f resources.Failover) Law {
 	return Law{tries: uint8(max(0, min(f.Tries, 255))), reads: f.RepeatReads()}
 }
 
+// Beyond is how many more attempts than the policy's tries a call may have while nothing of it was sent. Servers that end together each
+// refuse a call up to twice, on a connection that they close and then as one that nobody listens at.
+const Beyond = 4
+
+// Spent reports whether c has had all the tries that the policy gives it.
+func (l Law) Spent(c *resources.Call) bool { return c.Attempt >= l.tries }
+
 // May reports whether the attempt that c just ended may be followed by another one. It looks at what the driver
 // filled in before End. A driver whose upstream refused to execute a request says so as Unavailable and SentNothing;
 // an answer of the upstream (OutcomeError) is an answer, and never a reason to ask again.
 func (l Law) May(c *resources.Call) bool {
 	switch {
 	case !c.Outcome.Failure(),
-		c.Attempt >= l.tries,
+		l.Spent(c) && (l.tries == 0 || c.Attempt >= l.tries+Beyond || !Unsent(c)),
 		c.Pinned,
 		c.ReqBytes > MaxBody,
 		c.Deadline != 0 && c.Now >= c.Deadline:

@@ -171,7 +171,7 @@ func (r *Resource) End(c *resources.Call) resources.Next {
 			if r.redirected(c) {
 				return resources.Again
 			}
-		} else if sn.law.May(c) && (sn.strategy == nil || sn.strategy.Again(c)) && r.again(c) {
+		} else if sn.law.May(c) && (sn.strategy == nil || sn.strategy.Again(c)) && r.again(c, sn.law.Spent(c)) {
 			return resources.Again
 		}
 	}
@@ -220,7 +220,10 @@ func (r *Resource) redirected(c *resources.Call) bool {
 // again routes a call that may be tried once more and reports whether it found budget and an endpoint. Without an
 // endpoint the call ends with the fault that says so. What package ha calls unsent needs no budget, unless it would go to the same
 // endpoint again.
-func (r *Resource) again(c *resources.Call) bool {
+//
+// A call whose tries are spent and of which nothing was sent goes on as long as there is another endpoint that is not known to refuse
+// connections.
+func (r *Resource) again(c *resources.Call, spent bool) bool {
 	failed, free := c.Endpoint, ha.Unsent(c)
 	if !free && !r.take() {
 		return false
@@ -233,9 +236,9 @@ func (r *Resource) again(c *resources.Call) bool {
 		c.Fault, c.Outcome = fault, resources.OutcomeOf(fault)
 		return false
 	}
-	if free && ep == failed && !r.take() {
+	if spent && (ep == failed || refuses(ep)) || free && ep == failed && !r.take() {
 		c.Attempt--
-		c.Routed = 0
+		c.Endpoint, c.Routed = failed, 0
 		ep.Inflight.Add(-1)
 		return false
 	}
@@ -292,6 +295,12 @@ func (r *Resource) Spare(n int) bool {
 	}
 	r.retries[retryAside][resources.OutcomeOK].Add(int64(n))
 	return true
+}
+
+// refuses reports whether an endpoint is known to take no connections.
+func refuses(ep *resources.Endpoint) bool {
+	m := member(ep)
+	return m != nil && m.Refuses()
 }
 
 func member(ep *resources.Endpoint) *cluster.Member {

@@ -62,6 +62,50 @@ func ownDataCentreKilled(t *testing.T, p servicePlan) {
 	}
 }
 
+// Row 1: two servers of three are killed in the same instant, and checks are too rare to notice it. A call may find them both gone, and on
+// several connections: it goes on to the third one, and whatever was not under way is served.
+func TestRow01TwoOfThreeKilledAtOnce(t *testing.T) {
+	eachService(t, twoOfThreeKilledAtOnce)
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		twoOfThreeKilledAtOnce(t, servicePlan{of: redisThatCounts("multiplexed"), apart: true})
+	})
+}
+
+func twoOfThreeKilledAtOnce(t *testing.T, p servicePlan) {
+	const kills, clients, each = 3, 4, 4
+	p.of.settings, _, _ = strings.Cut(p.of.settings, ", idempotent: ")
+	p.servers, p.direct, p.forgetful = 3, true, true
+	p.checks = "every: 10m, fall: 100"
+	if p.of.kind != "redis" {
+		p.more = "balance: round-robin, "
+	}
+	p.allow = p.cut(counted.Unknown)
+	if p.of.kind == "redis" {
+		p.allow = append(p.allow, load.Closed)
+	}
+	m := openService(t, p)
+	m.steady()
+	for range kills {
+		m.ups(3)
+		m.inject(func() {
+			var both sync.WaitGroup
+			both.Go(m.peers[0].Kill)
+			both.Go(m.peers[1].Kill)
+			both.Wait()
+		})
+		m.visible("both endpoints down", func(now scrape) bool { return endpointUp(now) == 1 })
+		m.unharmed(500 * time.Millisecond)
+		m.peers[0].Restart()
+		m.peers[1].Restart()
+		m.recovers()
+	}
+	m.ups(3)
+	if n := m.close().ErrorCount(p.allow...); n > kills*clients*each {
+		t.Errorf("%d calls failed of %d that can have been under way at the kills", n, kills*clients*each)
+	}
+}
+
 // glued reports whether clients keep the connection to a server that they were given for as long as it holds, as in profile transparent.
 func (p *servicePlan) glued() bool { return strings.Contains(p.of.settings, "transparent") }
 
