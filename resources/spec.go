@@ -140,7 +140,7 @@ type Policy struct {
 // Failover says what happens after a failure. Retries are bounded by the law of retries (docs/architecture.md): what may
 // have been executed is repeated only if it is a read.
 type Failover struct {
-	Tries  int     `yaml:"tries,omitempty" json:"tries" doc:"most extra attempts for one call; -1 switches failover off" default:"2" bounds:"-1 to 5" reload:"live"`
+	Tries  int     `yaml:"tries,omitempty" json:"tries" doc:"most extra attempts for one call, and four more while nothing of it was sent; -1 switches failover off" default:"2" bounds:"-1 to 5" reload:"live"`
 	Budget Percent `yaml:"budget,omitempty" json:"budget" doc:"most extra attempts as a share of recent calls; one that goes elsewhere after nothing was sent does not count" default:"15%" bounds:"0% to 100%" reload:"live"`
 	Reads  *bool   `yaml:"reads,omitempty" json:"reads,omitempty" doc:"repeat reads that were sent and not answered" default:"true" reload:"live"`
 	// Strategy is the name of one that the program registers.

@@ -41,9 +41,8 @@ func (c *Cluster) noteListener(ctx context.Context, m *Member, err error) {
 	}
 }
 
-// listens takes a member back that was closed, with a clean record: what its calls suffered from is over, and the next connection is
-// tried and not refused in memory of the last. The view must be published
-// then. c.mu is held.
+// listens takes a member back that was closed, with a clean record: what its calls suffered from is over, and the next connection
+// is tried and not refused in memory of the last. The view must be published then. c.mu is held.
 func (c *Cluster) listens(m *Member, now int64) {
 	if !m.closed.Load() {
 		return

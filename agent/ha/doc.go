@@ -22,9 +22,9 @@
 // Backups have a smaller share within it.
 //
 // An attempt of which nothing was sent loads no server ([Unsent]), so that the one that follows it elsewhere is no extra load: it takes no
-// budget, and is bound by the deadline and by [Beyond] more attempts than the policy's tries alone. Else most calls would fail, with servers that could serve
-// them, as soon as the server that they go to first is killed: at 100 calls a second the budget is spent within a moment.
-// Another attempt at the same endpoint takes budget: nothing is won by it but connections.
+// budget, and is bound by the deadline and by [Beyond] more attempts than the policy's tries. Else most calls would fail, with servers
+// that could serve them, as soon as the server that they go to first is killed: at 100 calls a second the budget is spent within a
+// moment. Another attempt at the same endpoint takes budget: nothing is won by it but connections.
 //
 // gRPC draws the same line: a call that never left the client is tried again until its deadline, and counts neither as an attempt nor
 // for retry throttling; one that reached the server but not its application once only
